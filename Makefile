@@ -1,0 +1,98 @@
+# Everything a person needs: `make demo` to see it, `make test` to check it, `make help` for more.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+MEMBERS := contracts libs/runtime libs/bus libs/devkit \
+	services/gateway services/llm-executor services/mention-analyzer deploy/allinone
+SOURCES := contracts libs services deploy tests
+
+##@ Start here
+.PHONY: demo up
+demo: setup ## Run a small visibility run and serve its report (ONCE=1: end after the report)
+	@$(BIN)/limelight demo $(if $(ONCE),--once)
+
+up: setup ## Run the whole platform in this process, data in ./.limelight
+	@$(BIN)/limelight up
+
+##@ Check
+.PHONY: test unit check lint types imports contracts
+test: check unit ## Everything that CI runs
+
+unit: setup ## All tests, two at a time
+	$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+
+check: lint types imports contracts ## Style, types, dependency rules, generated files
+
+lint: setup ## ruff
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+imports: setup ## import-linter
+	$(BIN)/lint-imports --no-cache
+
+contracts: setup ## Generated schemas and docs are up to date
+	$(BIN)/python -m contracts.generate --check
+
+##@ Measure
+.PHONY: bench bench-bus bench-start
+bench: bench-bus bench-start ## All benchmarks; figures go to docs/benchmarks.md by hand
+
+bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
+	$(BIN)/python tests/load/bus.py
+
+bench-start: setup ## Seconds from start to report, first and second
+	$(BIN)/python tests/load/startup.py
+
+##@ Change
+.PHONY: format generate lock release-contracts
+format: setup ## Write code in the house style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+generate: setup ## Schemas, AsyncAPI and docs/events.md from the contracts
+	$(BIN)/python -m contracts.generate
+
+lock: $(VENV)/bin/python ## Resolve dependencies anew into requirements.lock
+	$(UV) export -q --all-packages --no-emit-workspace --format requirements-txt \
+		--no-header --upgrade -o requirements.lock
+
+release-contracts: setup ## Freeze today's contracts: make release-contracts VERSION=0.2.0
+	$(BIN)/python -m contracts.release $(VERSION)
+
+##@ Prepare
+.PHONY: setup clean
+setup: $(VENV)/.ready ## Virtual environment with everything pinned; done once
+
+$(VENV)/.ready: requirements.lock pyproject.toml $(MEMBERS:=/pyproject.toml) | $(VENV)/bin/python
+	@echo "Installing packages (about 350 MB the first time) ..."
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps $(MEMBERS:%=-e %)
+	@touch $@
+
+$(VENV)/bin/python: | tools
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+
+.PHONY: tools
+tools:
+	@$(UV) --version >/dev/null 2>&1 || { \
+		echo "Installing uv $(UV_VERSION) into .tools ..."; \
+		$(PYTHON) -m venv .tools && .tools/bin/pip install --disable-pip-version-check -q uv==$(UV_VERSION); }
+
+clean: ## Remove the environment and caches, keep .limelight
+	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+##@ Help
+.PHONY: help
+help: ## This page
+	@awk 'BEGIN {FS = ":.*##"; print "Limelight\n\nUsage: make <target>"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*##/ {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
