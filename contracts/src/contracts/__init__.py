@@ -1,0 +1,1 @@
+"""The events and topics that Limelight services exchange. Depends on pydantic only."""

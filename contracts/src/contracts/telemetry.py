@@ -1,0 +1,141 @@
+"""Names of every metric and attribute that Limelight exports, in one place.
+
+OpenTelemetry's messaging and GenAI conventions are still being renamed: a rename is a change of
+this module and of nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A Prometheus metric. Labels hold only values of small, closed sets, never ids or tenants."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = SECONDS
+
+
+EVENT_AGE = Metric(
+    "limelight_event_age_seconds",
+    "histogram",
+    "Time from an event's creation to the end of its processing.",
+    ("service", "topic"),
+)
+RECORDS = Metric(
+    "limelight_records_total",
+    "counter",
+    "Records by how their processing ended: applied, duplicate, dead_lettered, retried.",
+    ("service", "topic", "outcome"),
+)
+DEAD_LETTERS = Metric(
+    "limelight_dead_letters_total",
+    "counter",
+    "Records written to a DLQ, by the stable reason code.",
+    ("service", "topic", "reason"),
+)
+DLQ_DEPTH = Metric(
+    "limelight_dlq_depth_records",
+    "gauge",
+    "Records in a DLQ that were not replayed yet.",
+    ("service", "topic"),
+)
+CONSUMER_LAG = Metric(
+    "limelight_consumer_lag_records",
+    "gauge",
+    "Records written to a topic that the service has not committed yet.",
+    ("service", "topic"),
+)
+CONSUMER_HALTED = Metric(
+    "limelight_consumer_halted",
+    "gauge",
+    "1 if the consumer stopped because too large a share of its records failed.",
+    ("service",),
+)
+OUTBOX_OLDEST = Metric(
+    "limelight_outbox_oldest_unpublished_seconds",
+    "gauge",
+    "Age of the oldest outbox row that is not published; 0 if there is none.",
+    ("service",),
+)
+OUTBOX_PUBLISHED = Metric(
+    "limelight_outbox_published_total",
+    "counter",
+    "Events that the relay published and the log acknowledged.",
+    ("service", "topic"),
+)
+IN_FLIGHT = Metric(
+    "limelight_in_flight_calls",
+    "gauge",
+    "Records being processed concurrently.",
+    ("service",),
+)
+PROVIDER_CALLS = Metric(
+    "limelight_provider_calls_total",
+    "counter",
+    "Calls to a model provider by outcome: answered, or the failure kind.",
+    ("service", "provider", "outcome"),
+)
+PROVIDER_SECONDS = Metric(
+    "limelight_provider_call_seconds",
+    "histogram",
+    "Time a provider took for one call, without queueing.",
+    ("service", "provider"),
+)
+TOKENS = Metric(
+    "limelight_tokens_total",
+    "counter",
+    "Tokens as counted by the provider, by direction: input, output.",
+    ("service", "provider", "direction"),
+)
+OUTCOME_UNKNOWN = Metric(
+    "limelight_calls_outcome_unknown_total",
+    "counter",
+    "Calls that a crash may have cut between the provider's reply and its record.",
+    ("service",),
+)
+HTTP_SECONDS = Metric(
+    "limelight_http_request_seconds",
+    "histogram",
+    "Time to answer an HTTP request.",
+    ("service", "method", "route", "status"),
+)
+LOOP_LAG = Metric(
+    "limelight_event_loop_lag_seconds",
+    "histogram",
+    "How much later than asked the event loop ran a timer: work that blocks it shows here.",
+    ("service",),
+)
+
+METRICS: tuple[Metric, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Metric)
+)
+
+# Span and log attributes (OpenTelemetry semantic conventions for messaging and GenAI).
+MESSAGING_SYSTEM = "messaging.system"
+MESSAGING_DESTINATION = "messaging.destination.name"
+MESSAGING_OPERATION = "messaging.operation.name"
+MESSAGING_GROUP = "messaging.consumer.group.name"
+MESSAGING_PARTITION = "messaging.destination.partition.id"
+MESSAGING_OFFSET = "messaging.kafka.offset"
+MESSAGING_ID = "messaging.message.id"
+GENAI_OPERATION = "gen_ai.operation.name"
+GENAI_PROVIDER = "gen_ai.provider.name"
+GENAI_REQUEST_MODEL = "gen_ai.request.model"
+GENAI_REQUEST_SEED = "gen_ai.request.seed"
+GENAI_REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+GENAI_REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+GENAI_RESPONSE_MODEL = "gen_ai.response.model"
+GENAI_RESPONSE_ID = "gen_ai.response.id"
+GENAI_RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+GENAI_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+GENAI_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+TENANT = "limelight.tenant.id"
+SIMULATED = "limelight.simulated"
