@@ -1,0 +1,1 @@
+"""What every Limelight process needs besides its job: settings, logs, traces, health, shutdown."""
