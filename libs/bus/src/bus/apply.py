@@ -1,0 +1,114 @@
+"""Applying a batch: inbox, effect and outbox in one transaction (R3 of the delivery design)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Generic, Protocol, TypeVar
+
+from contracts.events.base import Event
+from contracts.telemetry import EVENT_AGE, RECORDS
+from contracts.topics import Topic
+from opentelemetry.trace import Span
+from runtime.clock import Clock
+from runtime.metrics import counter, histogram
+
+from bus import tracing
+from bus.codec import Delivered, Emit
+from bus.failpoint import hit
+from bus.outbox import derive
+from bus.store import T, TransactionalStore
+
+R = TypeVar("R")
+E = TypeVar("E", bound=Event)
+Batch = Sequence[Delivered[E]]
+
+
+@dataclass(frozen=True)
+class Subscription(Generic[E, R]):
+    """A topic and the handler of its events.
+
+    The handler gets the new events of a batch in order, and the service's repository inside the
+    open transaction; it returns what to publish. It must not reach outside that repository.
+    """
+
+    topic: Topic[E]
+    handle: Callable[[Batch[E], R], Awaitable[Sequence[Emit]]]
+
+
+class Apply(Protocol):
+    """Takes the effect of decoded records, all or none; raises what ``bus.errors`` names."""
+
+    async def __call__(self, batch: Batch[Event]) -> None: ...
+
+
+class TransactionalApply(Generic[T, R]):
+    """Runs the handlers of a service; an event that the inbox knows is skipped."""
+
+    def __init__(
+        self,
+        service: str,
+        store: TransactionalStore[T],
+        bind: Callable[[T], R],
+        subscriptions: Sequence[Subscription[Any, R]],
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._bind = bind
+        self._handlers = {item.topic.name: item.handle for item in subscriptions}
+        self._clock = clock
+
+    async def __call__(self, batch: Batch[Event]) -> None:
+        """Apply ``batch`` in one transaction."""
+        if not batch:
+            return
+        spans = {
+            item.envelope.id: tracing.start_process(self._service, item.envelope, item.record)
+            for item in batch
+        }
+        try:
+            fresh = await self._commit(batch, spans)
+        except Exception as error:
+            for span in spans.values():
+                tracing.failed(span, error)
+            raise
+        finally:
+            for span in spans.values():
+                span.end()
+        self._count(batch, fresh)
+
+    async def _commit(self, batch: Batch[Event], spans: Mapping[str, Span]) -> Batch[Event]:
+        traces = {key: tracing.traceparent_of(span) for key, span in spans.items()}
+        async with self._store.transaction() as transaction:
+            fresh = await self._fresh(transaction, batch)
+            emits = await self._handle(fresh, self._bind(transaction))
+            await transaction.add(derive(emits, self._service, self._clock.now(), traces))
+            hit("consumer-before-commit")
+        hit("consumer-after-commit")
+        return fresh
+
+    async def _fresh(self, transaction: T, batch: Batch[Event]) -> Batch[Event]:
+        first = {item.envelope.deduplication_id: item for item in reversed(batch)}
+        new = await transaction.claim(self._service, list(first))
+        return [
+            item
+            for item in batch
+            if (key := item.envelope.deduplication_id) in new and first[key] is item
+        ]
+
+    async def _handle(self, fresh: Batch[Event], repository: R) -> list[Emit]:
+        emits: list[Emit] = []
+        for topic, items in groupby(fresh, key=lambda item: item.record.topic):
+            emits.extend(await self._handlers[topic](list(items), repository))
+        return emits
+
+    def _count(self, batch: Batch[Event], fresh: Batch[Event]) -> None:
+        now, applied = self._clock.now(), {item.record for item in fresh}
+        for item in batch:
+            topic = item.record.topic
+            outcome = "applied" if item.record in applied else "duplicate"
+            counter(RECORDS).labels(self._service, topic, outcome).inc()
+            age = (now - item.envelope.time).total_seconds()
+            histogram(EVENT_AGE).labels(self._service, topic).observe(max(0.0, age))

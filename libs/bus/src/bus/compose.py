@@ -1,0 +1,92 @@
+"""Puts the delivery parts of a service together, the same way in every composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from contracts.events.base import Event
+from contracts.topics import Topic
+from runtime.clock import Clock, SystemClock
+from runtime.tasks import Component
+
+from bus.apply import Batch, Subscription, TransactionalApply
+from bus.batch_consumer import BatchConsumer
+from bus.dead_letter import DeadLetters
+from bus.host import Service
+from bus.in_flight_consumer import Handle, InFlightConsumer
+from bus.lag import LagMeter
+from bus.outbox import Outbox
+from bus.port import Log
+from bus.pruning import Pruner, inbox_retention
+from bus.relay import Relay
+from bus.replay import Replays
+from bus.retry import RetryPolicy
+from bus.store import T, TransactionalStore
+
+R = TypeVar("R")
+
+
+async def transactional(
+    name: str,
+    log: Log,
+    store: TransactionalStore[T],
+    outbox: Outbox,
+    bind: Callable[[T], R],
+    subscriptions: Sequence[Subscription[Any, R]],
+    *,
+    clock: Clock | None = None,
+    policy: RetryPolicy | None = None,
+) -> Service:
+    """A service whose effects live in one transactional store (R3): consumer, relay, pruner."""
+    clock = clock or SystemClock()
+    topics = [item.topic for item in subscriptions]
+    dead_letters = DeadLetters(await log.producer(), name, clock)
+    apply = TransactionalApply(name, store, bind, subscriptions, clock)
+    consumer = BatchConsumer(
+        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
+    )
+    relay = Relay(name, outbox, log)
+    parts: list[Component] = [
+        relay,
+        consumer,
+        LagMeter(log, name, topics),
+        Pruner(name, store, inbox_retention(topics), clock),
+    ]
+    replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
+    return Service(parts, {"consumer": consumer.healthy, "relay": relay.healthy}, replays)
+
+
+async def in_flight(
+    name: str,
+    log: Log,
+    outbox: Outbox,
+    topic: Topic[Any],
+    handle: Handle,
+    *,
+    window: int,
+    clock: Clock | None = None,
+    policy: RetryPolicy | None = None,
+) -> Service:
+    """A service whose handler is slow and keeps its own record (R2): consumer and relay."""
+    clock = clock or SystemClock()
+    dead_letters = DeadLetters(await log.producer(), name, clock)
+    consumer = InFlightConsumer(
+        log=log,
+        group=name,
+        topics=[topic],
+        handle=handle,
+        dead_letters=dead_letters,
+        clock=clock,
+        window=window,
+        policy=policy,
+    )
+    relay = Relay(name, outbox, log)
+
+    async def apply(batch: Batch[Event]) -> None:
+        for item in batch:
+            await handle(item)
+
+    replays = Replays(log, name, {topic.name: topic}, apply, dead_letters)
+    checks = {"consumer": consumer.healthy, "relay": relay.healthy}
+    return Service([relay, consumer, LagMeter(log, name, [topic])], checks, replays)

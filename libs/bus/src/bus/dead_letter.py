@@ -1,0 +1,130 @@
+"""Dead letters: raw records that a group could not process, with the reason beside them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.telemetry import CONSUMER_HALTED, DEAD_LETTERS
+from contracts.topics import dlq_name
+from runtime.clock import Clock
+from runtime.logging import logger
+from runtime.metrics import counter, gauge
+
+from bus.errors import ConsumerHalted
+from bus.failpoint import hit
+from bus.port import Producer
+from bus.record import Headers, OutRecord, Record
+
+_log = logger(__name__)
+PREFIX = "dlq-"
+MESSAGE_CHARS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record on its way to the DLQ. ``reason`` is a stable code, ``message`` for people."""
+
+    record: Record
+    reason: str
+    message: str
+    attempts: int
+
+
+class FailureLimit:
+    """Trips when more than ``ratio`` of the last ``window`` records were rejected.
+
+    One bad producer must not move a whole topic into the DLQ: past the limit the consumer stops,
+    and what it did not reject stays on the topic for after the repair.
+    """
+
+    def __init__(self, ratio: float = 0.5, minimum: int = 50, window: int = 200) -> None:
+        self._ratio = ratio
+        self._minimum = minimum
+        self._recent: deque[bool] = deque(maxlen=window)
+
+    def note(self, *, rejected: int, applied: int) -> None:
+        """Count outcomes. Raises ConsumerHalted when the limit is passed."""
+        self._recent.extend([False] * applied)
+        self._recent.extend([True] * rejected)
+        bad = sum(self._recent)
+        if rejected and bad >= self._minimum and bad > self._ratio * len(self._recent):
+            raise ConsumerHalted(
+                f"{bad} of the last {len(self._recent)} records were rejected: look at the DLQ, "
+                "repair the producer or the handler, then start the service again"
+            )
+
+
+class DeadLetters:
+    """Writes a group's dead letters and awaits their acknowledgement."""
+
+    def __init__(
+        self, producer: Producer, group: str, clock: Clock, limit: FailureLimit | None = None
+    ) -> None:
+        self._producer = producer
+        self._group = group
+        self._clock = clock
+        self._limit = limit or FailureLimit()
+        self._halted = gauge(CONSUMER_HALTED).labels(group)
+        self._halted.set(0)
+
+    async def bury(self, rejected: Sequence[Rejected], applied: int = 0) -> None:
+        """Write dead letters and return once the log has them.
+
+        Raises:
+            ConsumerHalted: the rejected share is past its limit; nothing was written.
+            LogUnavailable: not acknowledged; burying again may write a second copy.
+        """
+        self._guard(len(rejected), applied)
+        if not rejected:
+            return
+        hit("dead-letter-before-send")
+        await self._producer.send([self._letter(item) for item in rejected])
+        hit("dead-letter-after-send")
+        for item in rejected:
+            self._tell(item)
+
+    def _guard(self, rejected: int, applied: int) -> None:
+        try:
+            self._limit.note(rejected=rejected, applied=applied)
+        except ConsumerHalted:
+            self._halted.set(1)
+            raise
+
+    def _tell(self, item: Rejected) -> None:
+        counter(DEAD_LETTERS).labels(self._group, item.record.topic, item.reason).inc()
+        _log.warning(
+            "record rejected", record=str(item.record), reason=item.reason, message=item.message
+        )
+
+    def _letter(self, item: Rejected) -> OutRecord:
+        record = item.record
+        about = {
+            "reason": item.reason,
+            "message": item.message[:MESSAGE_CHARS],
+            "attempts": str(item.attempts),
+            "group": self._group,
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "at": self._clock.now().isoformat(),
+        }
+        ours: Headers = tuple((PREFIX + name, value.encode()) for name, value in about.items())
+        original = without_dlq(record.headers)
+        topic = dlq_name(record.topic, self._group)
+        return OutRecord(topic, record.key, record.value, (*original, *ours))
+
+
+def without_dlq(headers: Headers) -> Headers:
+    """The headers that the record had before it was buried."""
+    return tuple(item for item in headers if not item[0].startswith(PREFIX))
+
+
+def dlq_fields(record: Record) -> dict[str, str]:
+    """What a dead letter says about itself, without the prefix."""
+    return {
+        name.removeprefix(PREFIX): value.decode(errors="replace")
+        for name, value in record.headers
+        if name.startswith(PREFIX)
+    }

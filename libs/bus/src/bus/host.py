@@ -1,0 +1,139 @@
+"""How a service becomes a process: settings, logs, traces, log, ops port, signals, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contracts.topics import Topic
+from runtime import crash, logging, tracing
+from runtime.deadline import Deadline
+from runtime.health import Check, ops_app
+from runtime.loop_lag import LoopLag
+from runtime.server import HttpServer
+from runtime.settings import BadSettings, ServiceSettings, load
+from runtime.tasks import Component
+
+from bus.port import Log
+from bus.replay import Replays
+
+_log = logging.logger(__name__)
+
+
+@dataclass
+class Service:
+    """A built service: its components in starting order and its readiness checks."""
+
+    components: Sequence[Component]
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    replays: Replays | None = None
+
+    async def start(self) -> None:
+        """Start the components in order; if one fails, those before it are stopped again."""
+        started: list[Component] = []
+        try:
+            for component in self.components:
+                await component.start()
+                started.append(component)
+        except BaseException:
+            await _stop(started, Deadline(5))
+            raise
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Stop in reverse order; all share the deadline."""
+        await _stop(self.components, deadline)
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """What a composition root exports: how to build the service, and what it says of itself.
+
+    ``subscriptions`` and ``publishes`` are held against ``contracts.topics`` by a test.
+    """
+
+    name: str
+    settings: type[ServiceSettings]
+    build: Callable[[Any, Log], Awaitable[Service]]
+    subscriptions: tuple[Topic[Any], ...]
+    publishes: tuple[Topic[Any], ...]
+
+
+async def connect(url: str) -> Log:
+    """Open the log that a URL names: ``kafka://host:port,...`` or ``local:PATH``."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "kafka":
+        from bus.kafka import KafkaLog  # noqa: PLC0415 - only who speaks Kafka loads its client
+
+        return KafkaLog(rest.removeprefix("//"))
+    if scheme == "local":
+        from bus.local import LocalLog  # noqa: PLC0415
+
+        return await LocalLog.open(Path(rest))
+    raise BadSettings(f"LIMELIGHT_LOG_URL: {url!r} is neither kafka://host:port nor local:PATH")
+
+
+def main(spec: ServiceSpec) -> None:
+    """Run one service as this process until SIGTERM or SIGINT."""
+    try:
+        settings = load(spec.settings)
+        asyncio.run(_run(spec, settings))
+    except BadSettings as error:
+        raise SystemExit(f"{spec.name}: {error.message}") from None
+
+
+async def _run(spec: ServiceSpec, settings: ServiceSettings) -> None:
+    logging.configure(spec.name, settings.log_level, settings.log_format)
+    tracing.configure(spec.name, settings.otlp_endpoint)
+    log = await connect(settings.log_url)
+    service = await spec.build(settings, log)
+    ops = HttpServer(
+        ops_app({"log": log.healthy, **service.checks}),
+        settings.ops_host,
+        settings.ops_port,
+        variable="LIMELIGHT_OPS_PORT",
+    )
+    whole = Service([LoopLag(spec.name), ops, *service.components])
+    await whole.start()
+    _log.info("started", ops_port=ops.port)
+    died = await until_ended()
+    _log.info("stopping", seconds=settings.shutdown_seconds)
+    await whole.stop(Deadline(settings.shutdown_seconds))
+    await log.close()
+    if died is not None:
+        raise SystemExit(f"{spec.name}: {died} died, see the log")
+
+
+async def until_ended() -> str | None:
+    """Wait for SIGTERM or SIGINT (then None), or for a background task to die (then its name).
+
+    A second signal kills as usual.
+    """
+    ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    def end(died: str | None) -> None:
+        if not ended.done():
+            ended.set_result(died)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, None)
+    try:
+        with crash.listening(end):
+            return await ended
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):
+                loop.remove_signal_handler(number)
+
+
+async def _stop(components: Sequence[Component], deadline: Deadline) -> None:
+    for component in reversed(components):
+        try:
+            await component.stop(deadline)
+        except Exception:  # noqa: BLE001 - the others must stop all the same
+            _log.exception("did not stop cleanly", component=type(component).__name__)

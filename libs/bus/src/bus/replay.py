@@ -1,0 +1,194 @@
+"""Looking into a DLQ, and running its records through the same handler once more.
+
+A replayed record goes straight to the group that rejected it, never back to its topic: no other
+group sees it twice. What fails again is buried again, at the end of the DLQ, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+from contracts.events.base import Event
+from contracts.topics import Topic, dlq_name
+
+from bus.apply import Apply
+from bus.codec import decode
+from bus.dead_letter import DeadLetters, Rejected, dlq_fields, without_dlq
+from bus.errors import Permanent, Poison, Unavailable
+from bus.port import Log
+from bus.record import Record, TopicPartition
+
+READ_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: where it lies, why, and whether a replay has been past it."""
+
+    place: str
+    reason: str
+    message: str
+    attempts: int
+    at: str
+    key: str
+    replayed: bool
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did: records that were applied now, and those buried again."""
+
+    applied: int
+    rejected: int
+
+
+def replay_group(group: str) -> str:
+    """The group whose committed offset remembers how far a DLQ has been replayed."""
+    return f"{group}.dlq-replay"
+
+
+async def letters(log: Log, topic: str, group: str) -> AsyncIterator[Letter]:
+    """All dead letters of a group on a topic, oldest first."""
+    name = dlq_name(topic, group)
+    done = await log.committed(replay_group(group), name)
+    for partition, end in sorted((await log.end_offsets(name)).items()):
+        async for record in _between(log, partition, 0, end):
+            yield _letter(record, record.offset < done.get(partition, 0))
+
+
+async def depth(log: Log, topic: str, group: str) -> int:
+    """How many dead letters no replay has been past."""
+    name = dlq_name(topic, group)
+    done = await log.committed(replay_group(group), name)
+    ends = await log.end_offsets(name)
+    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+
+
+async def replay(
+    log: Log, topic: Topic[Event], group: str, apply: Apply, dead_letters: DeadLetters
+) -> Replayed:
+    """Run everything not yet replayed through ``apply``, in order.
+
+    Raises:
+        Unavailable: a store or the log is down; what was done is remembered, call again.
+    """
+    name = dlq_name(topic.name, group)
+    done = await log.committed(replay_group(group), name)
+    applied = rejected = 0
+    for partition, end in sorted((await log.end_offsets(name)).items()):
+        async for record in _between(log, partition, done.get(partition, 0), end):
+            if await _once_more(topic, record, apply, dead_letters):
+                applied += 1
+            else:
+                rejected += 1
+            await log.reset(replay_group(group), {partition: record.offset + 1})
+    return Replayed(applied, rejected)
+
+
+async def replay_one(
+    log: Log,
+    topic: Topic[Event],
+    group: str,
+    place: tuple[int, int],
+    apply: Apply,
+    dead_letters: DeadLetters,
+) -> bool:
+    """Run the dead letter at (partition, offset) only; whether it was applied.
+
+    Raises:
+        Permanent: there is no such dead letter.
+    """
+    partition = TopicPartition(dlq_name(topic.name, group), place[0])
+    found = await log.read(partition, place[1], 1)
+    if not found or found[0].offset != place[1]:
+        raise Permanent(f"no dead letter at {place[0]}:{place[1]} of {partition.topic}")
+    return await _once_more(topic, found[0], apply, dead_letters)
+
+
+@dataclass(frozen=True)
+class DlqView:
+    """The DLQs of one group, to look at."""
+
+    log: Log
+    group: str
+    topics: Mapping[str, Topic[Event]]
+
+
+@dataclass(frozen=True)
+class Replays(DlqView):
+    """The DLQs of one group with its handlers, ready to take dead letters."""
+
+    apply: Apply
+    dead_letters: DeadLetters
+
+    async def all(self, topic: str) -> Replayed:
+        """Replay what is in the group's DLQ of ``topic``. Raises KeyError for a foreign topic."""
+        return await replay(self.log, self.topics[topic], self.group, self.apply, self.dead_letters)
+
+    async def one(self, topic: str, place: tuple[int, int]) -> bool:
+        """Replay one dead letter, by (partition, offset); whether it was applied."""
+        return await replay_one(
+            self.log, self.topics[topic], self.group, place, self.apply, self.dead_letters
+        )
+
+
+async def _once_more(
+    topic: Topic[Event], letter: Record, apply: Apply, dead_letters: DeadLetters
+) -> bool:
+    record = original(letter)
+    attempts = int(dlq_fields(letter).get("attempts", "0"))
+    try:
+        await apply([decode({topic.name: topic}, record)])
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the record goes back with it
+        reason = error.reason if isinstance(error, Poison) else "replay-failed"
+        said = f"{type(error).__name__}: {error}"
+        await dead_letters.bury([Rejected(record, reason, said, attempts + 1)])
+        return False
+    return True
+
+
+def original(letter: Record) -> Record:
+    """The record as it was before it was buried, with its first place."""
+    fields = dlq_fields(letter)
+    return replace(
+        letter,
+        topic=fields["topic"],
+        partition=int(fields["partition"]),
+        offset=int(fields["offset"]),
+        headers=without_dlq(letter.headers),
+    )
+
+
+def _letter(record: Record, replayed: bool) -> Letter:
+    fields = dlq_fields(record)
+    return Letter(
+        place=f"{record.partition}:{record.offset}",
+        reason=fields.get("reason", "unknown"),
+        message=fields.get("message", ""),
+        attempts=int(fields.get("attempts", "0")),
+        at=fields.get("at", ""),
+        key=(record.key or b"").decode(errors="replace"),
+        replayed=replayed,
+        record=record,
+    )
+
+
+async def _between(
+    log: Log, partition: TopicPartition, start: int, end: int
+) -> AsyncIterator[Record]:
+    offset = start
+    while offset < end:
+        records = [
+            record
+            for record in await log.read(partition, offset, READ_AT_ONCE)
+            if record.offset < end
+        ]
+        if not records:
+            return
+        for record in records:
+            yield record
+        offset = records[-1].offset + 1
