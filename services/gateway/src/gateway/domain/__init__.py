@@ -1,0 +1,1 @@
+"""Tenants, keys, visibility runs and their reports. Standard library only."""

@@ -1,0 +1,1 @@
+"""Calls, claims and how calls fail. Standard library only."""

@@ -1,0 +1,27 @@
+"""Names of models, and how long to wait before trying again."""
+
+from __future__ import annotations
+
+import random
+
+from llm_executor.domain.errors import CallFailed
+
+BASE_SECONDS = 0.5
+CAP_SECONDS = 30.0
+
+
+def split_model(name: str) -> tuple[str, str]:
+    """``provider/model`` into its two parts; the model part may hold more slashes."""
+    provider, _, model = name.partition("/")
+    return provider, model
+
+
+def back_off(failure: CallFailed, attempt: int, rng: random.Random) -> float:
+    """Seconds before attempt ``attempt`` + 1.
+
+    What the provider asked for, with up to a tenth more so that callers do not return in step;
+    else full jitter in [0, min(cap, base * 2**attempt)] (Brooker, AWS, 2015).
+    """
+    if failure.retry_after is not None:
+        return failure.retry_after * (1 + rng.uniform(0, 0.1))
+    return rng.uniform(0, min(CAP_SECONDS, BASE_SECONDS * 2.0**attempt))

@@ -1,0 +1,1 @@
+"""Finds brands in what models answer."""

@@ -1,0 +1,53 @@
+"""Composition root: the only place that knows all parts of the mention-analyzer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bus.apply import Subscription
+from bus.compose import transactional
+from bus.host import Service, ServiceSpec
+from bus.migrate import migrate
+from bus.port import Log
+from bus.stores.postgres import PostgresOutbox, PostgresStore, connect
+from contracts.topics import ANSWER_ANALYZED, COMPLETION_FINISHED, VISIBILITY_RUN_STARTED
+from runtime.tasks import Closing
+
+from mention_analyzer.adapters.postgres import PostgresAnalysisRepository
+from mention_analyzer.handlers import on_completions_finished, on_visibility_runs_started
+from mention_analyzer.settings import Settings
+
+NAME = "mention-analyzer"
+
+
+async def build(settings: Settings, log: Log) -> Service:
+    """Wire the service. Raises Unavailable if its database cannot be reached."""
+    await migrate(settings.postgres_dsn, Path(__file__).parent / "migrations")
+    pool = await connect(settings.postgres_dsn, NAME)
+    store = PostgresStore(pool)
+    service = await transactional(
+        NAME,
+        log,
+        store,
+        PostgresOutbox(settings.postgres_dsn, NAME),
+        PostgresAnalysisRepository,
+        [
+            Subscription(VISIBILITY_RUN_STARTED, on_visibility_runs_started),
+            Subscription(COMPLETION_FINISHED, on_completions_finished),
+        ],
+    )
+    return replace(
+        service,
+        components=[Closing(pool.close), *service.components],
+        checks={**service.checks, "postgres": store.healthy},
+    )
+
+
+SERVICE = ServiceSpec(
+    name=NAME,
+    settings=Settings,
+    build=build,
+    subscriptions=(VISIBILITY_RUN_STARTED, COMPLETION_FINISHED),
+    publishes=(ANSWER_ANALYZED,),
+)

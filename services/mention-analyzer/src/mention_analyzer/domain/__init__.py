@@ -1,0 +1,1 @@
+"""What a mention is and how it is found. Standard library only."""
