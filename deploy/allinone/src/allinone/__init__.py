@@ -1,0 +1,1 @@
+"""Every Limelight service in one process, without Docker, JVM or keys."""

@@ -1,0 +1,148 @@
+"""Composition root of the all-in-one: stores, services and ops port in one process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus.host import Service
+from runtime import tracing
+from runtime.deadline import Deadline
+from runtime.health import Check, ops_app
+from runtime.loop_lag import LoopLag
+from runtime.server import HttpServer
+from runtime.settings import load
+from runtime.tasks import Background
+
+from allinone.control import Control
+from allinone.data_dir import DataDir
+from allinone.embedded import Embedded
+from allinone.pruning import prune_log
+from allinone.services import SERVICES
+
+NAME = "allinone"
+DEFAULT_DIR = ".limelight"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where it keeps its data and which port it serves."""
+
+    data_dir: Path
+    port: int = 8080
+    host: str = "127.0.0.1"
+    ops_port: int = 0
+    shutdown_seconds: float = 20.0
+
+    @classmethod
+    def from_environment(cls) -> Options:
+        """``LIMELIGHT_DATA_DIR``, ``LIMELIGHT_PORT``, ``LIMELIGHT_HOST``, ``LIMELIGHT_OPS_PORT``.
+
+        Raises:
+            ValueError: a port is not a number.
+        """
+        return cls(
+            data_dir=Path(os.environ.get("LIMELIGHT_DATA_DIR", DEFAULT_DIR)),
+            port=_port("LIMELIGHT_PORT", 8080),
+            host=os.environ.get("LIMELIGHT_HOST", "127.0.0.1"),
+            ops_port=_port("LIMELIGHT_OPS_PORT", 0),
+        )
+
+
+class AllInOne:
+    """The whole platform in this process."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.data = DataDir(options.data_dir)
+        self._embedded: Embedded | None = None
+        self._services: dict[str, Service] = {}
+        self._whole: Service | None = None
+        self._ops: HttpServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the public API."""
+        return f"http://{self._options.host}:{self._options.port}"
+
+    @property
+    def ops_url(self) -> str:
+        """Address of health and metrics."""
+        assert self._ops is not None
+        return self._ops.url
+
+    async def start(self) -> None:
+        """Start everything; when it returns, requests are served.
+
+        Raises:
+            DataDirError: the data directory is in use, or newer than this version.
+            PortTaken: the port is in use.
+            NewerSchema, LogTooNew: a store was written by a newer version.
+        """
+        self.data.open()
+        try:
+            tracing.configure(NAME, os.environ.get("LIMELIGHT_OTLP_ENDPOINT"))
+            self._embedded = await Embedded.start(self.data)
+            await self._start_services(self._embedded)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def stop(self) -> None:
+        """Drain the services, then stop the stores."""
+        if self._whole is not None:
+            await self._whole.stop(Deadline(self._options.shutdown_seconds))
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._embedded is not None:
+            await self._embedded.stop()
+        self.data.close()
+
+    async def _start_services(self, embedded: Embedded) -> None:
+        for spec in SERVICES:
+            settings = load(spec.settings, **await self._settings(embedded, spec))
+            self._services[spec.name] = await spec.build(settings, embedded.log)
+        control = Control(self.data, self._replays())
+        app = ops_app(self._checks(embedded))
+        app.router.routes.extend(control.routes())
+        ops = HttpServer(app, "127.0.0.1", self._options.ops_port, variable="LIMELIGHT_OPS_PORT")
+        parts = [part for service in self._services.values() for part in service.components]
+        pruning = Background("log pruning", lambda stopping: prune_log(embedded.log, stopping))
+        self._ops = ops
+        whole = Service([LoopLag(NAME), ops, pruning, *parts])
+        await whole.start()
+        self._whole = whole
+        control.announce(ops.url)
+
+    async def _settings(self, embedded: Embedded, spec: Any) -> dict[str, Any]:
+        given = await embedded.settings_for(spec)
+        ours = {
+            "host": self._options.host,
+            "port": self._options.port,
+            "bootstrap_key": self.data.demo_key(),
+        }
+        wanted = spec.settings.model_fields
+        return given | {name: value for name, value in ours.items() if name in wanted}
+
+    def _replays(self) -> dict[str, Any]:
+        return {
+            name: service.replays
+            for name, service in self._services.items()
+            if service.replays is not None
+        }
+
+    def _checks(self, embedded: Embedded) -> dict[str, Check]:
+        checks: dict[str, Check] = {"log": embedded.log.healthy}
+        for name, service in self._services.items():
+            checks |= {f"{name}.{check}": run for check, run in service.checks.items()}
+        return checks
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{variable} is {text!r}: give a port from 0 to 65535")
+    return int(text)

@@ -1,0 +1,50 @@
+"""``limelight topics``: what the log must have."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import typer
+from bus.host import connect
+from bus.provision import specs
+from rich.table import Table
+
+from allinone.cli.shell import clear_errors, out
+
+app = typer.Typer(help="Topics of the event log.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_topics() -> None:
+    """Show the topics that the contracts declare, DLQs included."""
+    table = Table("topic", "partitions", "retention")
+    for spec in specs():
+        kept = "compacted" if spec.retention is None else f"{spec.retention.days} days"
+        table.add_row(spec.name, str(spec.partitions), kept)
+    out.print(table)
+
+
+@app.command()
+def apply() -> None:
+    """Create what is missing on the log that LIMELIGHT_LOG_URL names; never done by itself."""
+    with clear_errors():
+        asyncio.run(_apply(_log_url()))
+
+
+def _log_url() -> str:
+    url = os.environ.get("LIMELIGHT_LOG_URL")
+    if url is None:
+        raise ValueError("set LIMELIGHT_LOG_URL, e.g. kafka://127.0.0.1:9092")
+    return url
+
+
+async def _apply(url: str) -> None:
+    log = await connect(url)
+    try:
+        before = await log.topics()
+        await log.create_topics(specs())
+        for name in sorted({spec.name for spec in specs()} - set(before)):
+            out.print(f"created {name}")
+    finally:
+        await log.close()

@@ -1,0 +1,55 @@
+"""The stores of the all-in-one, and which setting of a service each one fills."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from bus.host import ServiceSpec
+from bus.local import LocalLog
+from bus.provision import specs
+from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
+from devkit.simulator import RunningSimulator, default_config, serve
+
+from allinone.data_dir import DataDir
+
+
+@dataclass
+class Embedded:
+    """Running stores and the provider simulator."""
+
+    log: LocalLog
+    postgres: EmbeddedPostgres
+    redis: EmbeddedRedis
+    simulator: RunningSimulator
+
+    @classmethod
+    async def start(cls, data: DataDir) -> Embedded:
+        """Start all of them side by side."""
+        log, postgres, redis, simulator = await asyncio.gather(
+            LocalLog.open(data.log),
+            EmbeddedPostgres.start(data.postgres),
+            EmbeddedRedis.start(data.redis),
+            serve(default_config()),
+        )
+        await log.create_topics(specs())
+        return cls(log, postgres, redis, simulator)
+
+    async def settings_for(self, spec: ServiceSpec) -> dict[str, Any]:
+        """What the stores fill in of a service's settings, by the names of its fields."""
+        wanted = spec.settings.model_fields
+        offered: dict[str, Any] = {
+            "redis_url": self.redis.url,
+            "simulator_url": self.simulator.base_url,
+            "sole_instance": True,
+        }
+        if "postgres_dsn" in wanted:
+            offered["postgres_dsn"] = await self.postgres.database(spec.name)
+        return {name: value for name, value in offered.items() if name in wanted}
+
+    async def stop(self) -> None:
+        """Stop all of them; the log last, it is what the others rest on."""
+        await self.simulator.stop()
+        await asyncio.gather(self.postgres.stop(), self.redis.stop())
+        await self.log.close()
