@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.host import Service
+from devkit.simulator import SimulatorConfig, default_config, load_config
 from runtime import tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
@@ -35,20 +36,34 @@ class Options:
     host: str = "127.0.0.1"
     ops_port: int = 0
     shutdown_seconds: float = 20.0
+    simulator_config: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Options:
-        """``LIMELIGHT_DATA_DIR``, ``LIMELIGHT_PORT``, ``LIMELIGHT_HOST``, ``LIMELIGHT_OPS_PORT``.
+        """Read ``LIMELIGHT_DATA_DIR``, ``_PORT``, ``_HOST``, ``_OPS_PORT``, ``_SIMULATOR_CONFIG``.
 
         Raises:
             ValueError: a port is not a number.
         """
+        simulator_config = os.environ.get("LIMELIGHT_SIMULATOR_CONFIG")
         return cls(
             data_dir=Path(os.environ.get("LIMELIGHT_DATA_DIR", DEFAULT_DIR)),
             port=_port("LIMELIGHT_PORT", 8080),
             host=os.environ.get("LIMELIGHT_HOST", "127.0.0.1"),
             ops_port=_port("LIMELIGHT_OPS_PORT", 0),
+            simulator_config=None if simulator_config is None else Path(simulator_config),
         )
+
+    def simulated(self) -> SimulatorConfig:
+        """What the simulator is told. Raises ValueError: the file is not there or not right."""
+        if self.simulator_config is None:
+            return default_config()
+        try:
+            return load_config(self.simulator_config)
+        except OSError as error:
+            raise ValueError(
+                f"LIMELIGHT_SIMULATOR_CONFIG: cannot read {self.simulator_config}: {error.strerror}"
+            ) from error
 
 
 class AllInOne:
@@ -84,7 +99,7 @@ class AllInOne:
         self.data.open()
         try:
             tracing.configure(NAME, os.environ.get("LIMELIGHT_OTLP_ENDPOINT"))
-            self._embedded = await Embedded.start(self.data)
+            self._embedded = await Embedded.start(self.data, self._options.simulated())
             await self._start_services(self._embedded)
         except BaseException:
             await self._close()

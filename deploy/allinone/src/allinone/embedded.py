@@ -10,7 +10,7 @@ from bus.host import ServiceSpec
 from bus.local import LocalLog
 from bus.provision import specs
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
-from devkit.simulator import RunningSimulator, default_config, serve
+from devkit.simulator import RunningSimulator, SimulatorConfig, serve
 
 from allinone.data_dir import DataDir
 
@@ -25,13 +25,13 @@ class Embedded:
     simulator: RunningSimulator
 
     @classmethod
-    async def start(cls, data: DataDir) -> Embedded:
+    async def start(cls, data: DataDir, simulated: SimulatorConfig) -> Embedded:
         """Start all of them side by side."""
         log, postgres, redis, simulator = await asyncio.gather(
             LocalLog.open(data.log),
             EmbeddedPostgres.start(data.postgres),
             EmbeddedRedis.start(data.redis),
-            serve(default_config()),
+            serve(simulated),
         )
         await log.create_topics(specs())
         return cls(log, postgres, redis, simulator)

@@ -65,6 +65,7 @@ class BatchConsumer:
         self._max_records = max_records
         self._held: dict[TopicPartition, _Held] = {}
         self._attempts: dict[TopicPartition, tuple[int, int]] = {}
+        self._owed: dict[TopicPartition, int] = {}  # offsets to commit, until the log has them
         self._consumer: Consumer | None = None
         self._halted = False
         self._working = asyncio.Lock()
@@ -97,6 +98,7 @@ class BatchConsumer:
         for partition in partitions:
             self._held.pop(partition, None)
             self._attempts.pop(partition, None)
+            self._owed.pop(partition, None)
 
     async def on_assigned(self, partitions: AbstractSet[TopicPartition]) -> None:
         """Nothing to prepare."""
@@ -104,10 +106,9 @@ class BatchConsumer:
     async def _run(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set() and not self._halted:
             try:
-                batch = await self._next()
-                if batch:
-                    async with self._working:
-                        await self._work(batch)
+                await self._work_on(await self._fresh())
+                for partition in self._due():
+                    await self._work_on(self._release(partition))
             except ConsumerHalted as halt:
                 self._halted = True
                 _log.error("consumer halted", group=self._group, reason=str(halt))
@@ -115,13 +116,16 @@ class BatchConsumer:
                 _log.warning("log unavailable", group=self._group, error=str(error))
                 await wait_for(stopping, 1.0)
 
-    async def _next(self) -> list[Record]:
-        """Held records that are due, and what the log has for the other partitions."""
+    async def _work_on(self, batch: Sequence[Record]) -> None:
+        if batch or self._owed:
+            async with self._working:
+                await self._work(batch)
+
+    async def _fresh(self) -> list[Record]:
+        """What the log has for partitions that are not held."""
         assert self._consumer is not None
-        due = self._release_due()
-        timeout = 0.0 if due else self._until_due()
-        polled = await self._consumer.poll(self._max_records, timeout)
-        return due + [record for record in polled if not self._joins_held(record)]
+        polled = await self._consumer.poll(self._max_records, self._until_due())
+        return [record for record in polled if not self._joins_held(record)]
 
     def _joins_held(self, record: Record) -> bool:
         """A record that was on its way when its partition was paused waits behind the others."""
@@ -130,10 +134,14 @@ class BatchConsumer:
             held.records.append(record)
         return held is not None
 
-    def _release_due(self) -> list[Record]:
+    def _due(self) -> list[TopicPartition]:
         now = asyncio.get_running_loop().time()
-        due = [item for item, held in self._held.items() if held.due <= now]
-        return [record for item in due for record in self._held.pop(item).records]
+        return [item for item, held in self._held.items() if held.due <= now]
+
+    def _release(self, partition: TopicPartition) -> list[Record]:
+        """Held records, on their own: what keeps them may keep no other partition."""
+        held = self._held.pop(partition, None)
+        return [] if held is None else held.records
 
     def _until_due(self) -> float:
         now = asyncio.get_running_loop().time()
@@ -179,14 +187,13 @@ class BatchConsumer:
     def _wait(
         self, decoded: Batch[Event], error: Unavailable
     ) -> dict[TopicPartition, list[Record]]:
-        """Something every record needs is down: all partitions wait, no attempt is spent."""
+        """Something is down: every partition waits on its own, no attempt is spent."""
         stuck: dict[TopicPartition, list[Record]] = {}
         for item in decoded:
             stuck.setdefault(item.record.source, []).append(item.record)
         _log.warning("waiting", group=self._group, records=len(decoded), error=str(error))
-        verdict = self._policy.verdict(error, 2)
         for partition, records in stuck.items():
-            self._hold(partition, records, verdict.delay)
+            self._hold(partition, records, self._policy.verdict(error, 2).delay)
         return stuck
 
     async def _one_by_one(
@@ -229,9 +236,11 @@ class BatchConsumer:
 
     def _hold(self, partition: TopicPartition, records: list[Record], delay: float) -> None:
         assert self._consumer is not None
+        if partition not in self._consumer.assignment():
+            return  # its next owner reads them again
         due = asyncio.get_running_loop().time() + delay
         self._held[partition] = _Held(records, due)
-        self._consumer.pause({partition} & self._consumer.assignment())
+        self._consumer.pause({partition})
 
     def _hold_all(self, batch: Sequence[Record], verdict: Verdict) -> None:
         by_partition: dict[TopicPartition, list[Record]] = {}
@@ -250,17 +259,26 @@ class BatchConsumer:
         """Commit up to the first record that waits, and let settled partitions flow again."""
         assert self._consumer is not None
         self._complete_held(batch, stuck)
-        offsets: dict[TopicPartition, int] = {}
         for record in batch:
             if not _behind(record, stuck):
-                offsets[record.source] = record.offset + 1
-        free = {item for item in offsets if item not in self._held}
+                self._owed[record.source] = record.offset + 1
+        free = {record.source for record in batch} - self._held.keys()
         self._consumer.resume(free & self._consumer.assignment())
+        await self._commit()
+        hit("consumer-after-offset")
+
+    async def _commit(self) -> None:
+        assert self._consumer is not None
+        owned = self._consumer.assignment()
+        # One partition that is gone would have the commit of all the others refused.
+        self._owed = {item: offset for item, offset in self._owed.items() if item in owned}
+        if not self._owed:
+            return  # aiokafka takes an empty commit for a mistake
         try:
-            await self._consumer.commit(offsets)
+            await self._consumer.commit(self._owed)
         except Fenced as error:
             _log.info("partition moved before commit", group=self._group, error=str(error))
-        hit("consumer-after-offset")
+        self._owed = {}
 
     def _complete_held(
         self, batch: Sequence[Record], stuck: Mapping[TopicPartition, list[Record]]

@@ -12,7 +12,7 @@ from runtime.clock import Clock
 from runtime.logging import logger
 from runtime.metrics import counter, gauge
 
-from bus.errors import ConsumerHalted
+from bus.errors import ConsumerHalted, LogUnavailable
 from bus.failpoint import hit
 from bus.port import Producer
 from bus.record import Headers, OutRecord, Record
@@ -46,14 +46,19 @@ class FailureLimit:
 
     def note(self, *, rejected: int, applied: int) -> None:
         """Count outcomes. Raises ConsumerHalted when the limit is passed."""
-        self._recent.extend([False] * applied)
-        self._recent.extend([True] * rejected)
+        self._recent.extend(_spread(rejected, rejected + applied))
         bad = sum(self._recent)
         if rejected and bad >= self._minimum and bad > self._ratio * len(self._recent):
             raise ConsumerHalted(
                 f"{bad} of the last {len(self._recent)} records were rejected: look at the DLQ, "
                 "repair the producer or the handler, then start the service again"
             )
+
+    def take_back(self, *, rejected: int, applied: int) -> None:
+        """Undo ``note`` for records that come again, so that each of them counts once."""
+        for outcome, times in ((True, rejected), (False, applied)):
+            for _ in range(min(times, self._recent.count(outcome))):
+                self._recent.remove(outcome)
 
 
 class DeadLetters:
@@ -77,6 +82,21 @@ class DeadLetters:
             LogUnavailable: not acknowledged; burying again may write a second copy.
         """
         self._guard(len(rejected), applied)
+        try:
+            await self._write(rejected)
+        except LogUnavailable:
+            self._limit.take_back(rejected=len(rejected), applied=applied)
+            raise
+
+    async def bury_again(self, rejected: Rejected) -> None:
+        """Write back a replayed letter. It was counted when it was first buried, so no limit.
+
+        Raises:
+            LogUnavailable: as ``bury``.
+        """
+        await self._write([rejected])
+
+    async def _write(self, rejected: Sequence[Rejected]) -> None:
         if not rejected:
             return
         hit("dead-letter-before-send")
@@ -114,6 +134,14 @@ class DeadLetters:
         original = without_dlq(record.headers)
         topic = dlq_name(record.topic, self._group)
         return OutRecord(topic, record.key, record.value, (*original, *ours))
+
+
+def _spread(rejected: int, total: int) -> list[bool]:
+    """Outcomes of a batch, the rejected ones evenly among the others.
+
+    Their order is not known, and a batch may be larger than the window it goes into.
+    """
+    return [(n + 1) * rejected // total > n * rejected // total for n in range(total)]
 
 
 def without_dlq(headers: Headers) -> Headers:

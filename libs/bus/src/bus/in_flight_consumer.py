@@ -24,7 +24,7 @@ from runtime.tasks import Background, wait_for
 from bus import tracing
 from bus.codec import Delivered, decode
 from bus.dead_letter import DeadLetters, Rejected
-from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Poison
+from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Poison, Unavailable
 from bus.offset_tracker import OffsetTracker
 from bus.port import Consumer, Log
 from bus.record import Record, TopicPartition
@@ -181,20 +181,24 @@ class InFlightConsumer:
         tracker.finish(record.offset)
 
     async def _until_settled(self, item: Delivered[Event]) -> None:
-        spent = 0
+        spent = waits = 0
         while True:
             try:
                 await self._traced(item)
             except Exception as error:  # noqa: BLE001 - the policy judges every kind
-                verdict = self._policy.verdict(error, spent)
+                # A longer and longer wait: hundreds of records ask what is down all at once.
+                down = isinstance(error, Unavailable)
+                verdict = self._policy.verdict(error, waits if down else spent)
                 said = f"{type(error).__name__}: {error}"
                 if verdict.action is Action.REJECT:
                     await self._bury(Rejected(item.record, verdict.reason, said, spent + 1))
                     return
                 spent += verdict.action is Action.RETRY
+                waits = waits + 1 if down else 0
                 self._tell(item.record, verdict.action, said)
                 await asyncio.sleep(verdict.delay)
             else:
+                await self._dead_letters.bury([], applied=1)
                 self._applied(item)
                 return
 
@@ -235,9 +239,14 @@ class InFlightConsumer:
             await self._commit()
 
     async def _commit(self) -> None:
-        assert self._consumer is not None
+        if self._consumer is None:  # revoked while still joining: nothing was read yet
+            return
         ready = {item: tracker.take_commit() for item, tracker in self._trackers.items()}
-        offsets = {item: offset for item, offset in ready.items() if offset is not None}
+        owned = self._consumer.assignment()
+        # One partition that is gone would have the commit of all the others refused.
+        offsets = {
+            item: offset for item, offset in ready.items() if offset is not None and item in owned
+        }
         if not offsets:
             return
         try:
@@ -246,6 +255,8 @@ class InFlightConsumer:
             _log.info("partition moved before commit", group=self._group, error=str(error))
         except LogUnavailable as error:
             _log.warning("commit not acknowledged", group=self._group, error=str(error))
+            for item, offset in offsets.items():
+                self._tracker(item).give_back(offset)
 
     def _tracker(self, partition: TopicPartition) -> OffsetTracker:
         return self._trackers.setdefault(partition, OffsetTracker())

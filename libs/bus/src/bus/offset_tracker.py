@@ -33,6 +33,10 @@ class OffsetTracker:
         ready, self._next = self._next, None
         return ready
 
+    def give_back(self, offset: int) -> None:
+        """Undo ``take_commit``: the log did not acknowledge this offset."""
+        self._next = max(offset, self._next or 0)
+
     @property
     def span(self) -> int:
         """How many records lie between the lowest open one and the newest, both included."""

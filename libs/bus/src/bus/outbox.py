@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 from contracts.envelope import Envelope, derived_id, to_headers
 from contracts.events.base import Event
@@ -89,7 +90,7 @@ def _derived(
     index: Counter[tuple[str, str, str]],
 ) -> OutboxRow:
     cause, subject = emit.cause.envelope, emit.topic.key_of(emit.event)
-    slot = (emit.topic.name, subject, cause.id)
+    slot = (emit.topic.name, subject, _unique(cause))
     envelope = Envelope(
         id=derived_id(*slot, index[slot]),
         source=source,
@@ -103,3 +104,12 @@ def _derived(
     )
     index[slot] += 1
     return originate(emit.topic, emit.event, envelope)
+
+
+def _unique(cause: Envelope) -> str:
+    """What tells a cause from all others: an id that is no UUID is unique in its source only."""
+    try:
+        UUID(cause.id)
+    except ValueError:
+        return str(cause.deduplication_id)
+    return cause.id

@@ -14,7 +14,7 @@ from runtime.deadline import Deadline
 from runtime.logging import logger
 from runtime.tasks import Background, wait_for
 
-from bus.errors import Unavailable
+from bus.errors import Transient
 from bus.store import TransactionalStore
 
 _log = logger(__name__)
@@ -58,6 +58,6 @@ class Pruner:
             try:
                 gone = await self._store.prune(before, before)
                 _log.info("pruned", service=self._service, rows=gone)
-            except Unavailable as error:
+            except Transient as error:
                 _log.warning("not pruned", service=self._service, error=str(error))
             await wait_for(stopping, EVERY_SECONDS)

@@ -17,7 +17,7 @@ from runtime.metrics import counter, gauge
 from runtime.tasks import Background, wait_for
 
 from bus import tracing
-from bus.errors import RecordTooLarge, Unavailable
+from bus.errors import RecordTooLarge, Transient, Unavailable
 from bus.failpoint import hit
 from bus.outbox import Outbox, OutboxRow
 from bus.port import Log, Producer
@@ -65,13 +65,14 @@ class Relay:
                     await self._publish_until(stopping)
                 else:
                     await wait_for(stopping, STANDBY_SECONDS)
-            except Unavailable as error:
+            except Transient as error:
                 _log.warning("relay waits", service=self._service, error=str(error))
                 await wait_for(stopping, 1.0)
         await self._drain()
 
     async def _publish_until(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
+        # Asked every time: the lock goes with its connection, and another process may have it.
+        while not stopping.is_set() and await self._outbox.acquire():
             if not await self._publish_some():
                 await self._idle(stopping)
 
@@ -93,7 +94,7 @@ class Relay:
         try:
             while await self._outbox.acquire() and await self._publish_some():
                 pass
-        except Unavailable as error:
+        except Transient as error:
             _log.warning("outbox not drained", service=self._service, error=str(error))
 
     async def _publish_some(self) -> int:
@@ -131,6 +132,6 @@ class Relay:
         while not stopping.is_set():
             try:
                 oldest.set(await self._outbox.oldest_age())
-            except Unavailable as error:
+            except Transient as error:
                 _log.warning("outbox not measured", service=self._service, error=str(error))
             await wait_for(stopping, MEASURE_SECONDS)

@@ -146,7 +146,7 @@ async def _once_more(
     except Exception as error:  # noqa: BLE001 - whatever it is, the record goes back with it
         reason = error.reason if isinstance(error, Poison) else "replay-failed"
         said = f"{type(error).__name__}: {error}"
-        await dead_letters.bury([Rejected(record, reason, said, attempts + 1)])
+        await dead_letters.bury_again(Rejected(record, reason, said, attempts + 1))
         return False
     return True
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runtime.metrics import exposition
+from runtime.metrics import declare_all, exposition
 
 Check = Callable[[], Awaitable[bool]]
 CHECK_SECONDS = 2.0
@@ -18,6 +18,7 @@ CHECK_SECONDS = 2.0
 
 def ops_app(checks: Mapping[str, Check]) -> Starlette:
     """An ASGI app that is ready when every check answers true within two seconds."""
+    declare_all()
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "alive"})

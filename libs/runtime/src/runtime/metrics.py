@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from contracts.telemetry import Metric
+from contracts.telemetry import METRICS, Metric
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
 
@@ -24,6 +24,13 @@ def gauge(metric: Metric) -> Gauge:
 def histogram(metric: Metric) -> Histogram:
     """The histogram declared as ``metric``, with its buckets."""
     return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets)
+
+
+def declare_all() -> None:
+    """Make every declared metric, so that one which never happened is exported as never."""
+    makers = {"counter": counter, "gauge": gauge, "histogram": histogram}
+    for metric in METRICS:
+        makers[metric.kind](metric)
 
 
 def exposition() -> bytes:

@@ -26,10 +26,19 @@ from gateway.domain.errors import (
     RateLimited,
     Unauthorized,
 )
-from gateway.domain.models import ApiKey, Brand, Prompt, Report, Run, RunState, StoredResponse
+from gateway.domain.models import (
+    ApiKey,
+    Brand,
+    Prompt,
+    Quota,
+    Report,
+    Run,
+    RunState,
+    StoredResponse,
+)
 from gateway.domain.ports import KeyRepository, RateLimiter, RunReader, RunRepository
 from gateway.domain.rules import check_run, new_secret, request_hash, secret_hash, shown_prefix
-from gateway.middleware import BodyLimit, Observed, problem, unreadable_json
+from gateway.middleware import QUOTA_HEADERS, BodyLimit, Observed, problem, unreadable_json
 from gateway.schemas import (
     CreatedKeyView,
     KeyRequest,
@@ -85,7 +94,6 @@ def create_app(ports: Ports) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Transient, _on_unavailable)
-    app.add_exception_handler(Exception, _on_defect)
     return app
 
 
@@ -99,7 +107,7 @@ PortsOf = Annotated[Ports, Depends(_ports)]
 
 async def _caller(
     ports: PortsOf,
-    response: Response,
+    request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
 ) -> ApiKey:
     """The key that the request came with, if it is valid and within its limit."""
@@ -114,13 +122,19 @@ async def _caller(
             "use another key of the tenant",
         )
     quota = await ports.limiter.spend(str(key.key_id))
-    response.headers["RateLimit-Limit"] = str(quota.limit)
-    response.headers["RateLimit-Remaining"] = str(quota.remaining)
-    response.headers["RateLimit-Reset"] = str(quota.reset_seconds)
+    setattr(request.state, QUOTA_HEADERS, _quota_headers(quota))
     if not quota.allowed:
         hint = f"wait {quota.reset_seconds} seconds; the limit is {quota.limit}"
         raise RateLimited("too many requests", hint, quota.reset_seconds)
     return key
+
+
+def _quota_headers(quota: Quota) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"ratelimit-limit", b"%d" % quota.limit),
+        (b"ratelimit-remaining", b"%d" % quota.remaining),
+        (b"ratelimit-reset", b"%d" % quota.reset_seconds),
+    )
 
 
 Caller = Annotated[ApiKey, Depends(_caller)]
@@ -281,12 +295,6 @@ async def _on_unavailable(_: Request, error: Exception) -> Response:
         503,
         "unavailable",
         "A store is not available at the moment.",
-        "Try again; nothing was done.",
+        "Try again; with an Idempotency-Key nothing is done twice.",
         headers={"Retry-After": "2"},
-    )
-
-
-async def _on_defect(_: Request, error: Exception) -> Response:
-    return problem(
-        500, "defect", "The gateway failed.", "Try again; report it with the x-request-id."
     )

@@ -18,7 +18,7 @@ from contracts.topics import COMPLETION_REQUESTED, VISIBILITY_RUN_STARTED, Topic
 from runtime.ids import new_id
 from runtime.tracing import traceparent_of
 
-from gateway.domain.errors import IdempotencyConflict
+from gateway.domain.errors import IdempotencyConflict, InvalidRun
 from gateway.domain.models import PlannedCompletion, Run, StoredResponse
 from gateway.domain.ports import RunRepository
 from gateway.domain.rules import plan
@@ -26,6 +26,8 @@ from gateway.domain.rules import plan
 E = TypeVar("E", bound=Event)
 SOURCE = "gateway"
 COMPLETION_DEADLINE = timedelta(hours=24)
+# A record is its headers and framing too; they stay far below this.
+HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ async def start_run(
 
     Raises:
         IdempotencyConflict: the key was used for another request.
+        InvalidRun: an event of the run is larger than its topic allows.
     """
     async with store.transaction() as transaction:
         repository = bind(transaction)
@@ -54,12 +57,13 @@ async def start_run(
         if earlier is not None:
             return earlier
         completions = list(plan(run))
+        rows = _events(run, completions)
         await repository.add_run(run, completions)
         response = answer(run)
         if idempotency is not None:
             stored = replace(response, request_hash=idempotency.request_hash)
             await repository.remember(run.tenant_id, idempotency.key, stored)
-        await transaction.add(_events(run, completions))
+        await transaction.add(rows)
         hit("command-before-commit")
     hit("command-after-commit")
     return response
@@ -127,4 +131,15 @@ def _row(run: Run, topic: Topic[E], event: E, now: datetime, traceparent: str | 
         correlation_id=str(run.run_id),
         traceparent=traceparent,
     )
-    return originate(topic, event, envelope)
+    row = originate(topic, event, envelope)
+    _check_size(topic.max_record_bytes - HEADER_BYTES, len(row.payload))
+    return row
+
+
+def _check_size(limit: int, size: int) -> None:
+    """What the log refuses would stop all events behind it, so it is not accepted."""
+    if size > limit:
+        raise InvalidRun(
+            f"the brands or a prompt make an event of {size} bytes, allowed are {limit}",
+            "name fewer brands or aliases, or shorten the prompt",
+        )

@@ -56,4 +56,5 @@ def _analyzed(item: Delivered[AnswerAnalyzed]) -> AnalyzedAnswer:
         run_id=item.event.run_id,
         completion_id=item.event.completion_id,
         mentions=tuple(sorted(counts.items())),
+        simulated=item.event.simulated,
     )

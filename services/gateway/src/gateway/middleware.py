@@ -9,13 +9,17 @@ from typing import Any
 from contracts import telemetry
 from opentelemetry.trace import SpanKind, use_span
 from runtime.ids import new_id
+from runtime.logging import logger
 from runtime.metrics import histogram
 from runtime.tracing import context_from, tracer
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _TRACER = tracer("limelight.gateway")
+_log = logger(__name__)
 PROBLEM = "application/problem+json"
+QUOTA_HEADERS = "quota_headers"
+"""Where in a request's state the headers are that tell its caller's quota."""
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -30,6 +34,12 @@ def problem(status: int, code: str, title: str, hint: str, **more: Any) -> JSONR
     body = {"type": f"urn:limelight:problem:{code}", "title": title, "status": status}
     return JSONResponse(
         {**body, "hint": hint, **more}, status_code=status, media_type=PROBLEM, headers=headers
+    )
+
+
+def _defect() -> JSONResponse:
+    return problem(
+        500, "defect", "The gateway failed.", "Try again; report it with the x-request-id."
     )
 
 
@@ -51,7 +61,8 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 marks = [*SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-                message["headers"] = [*message["headers"], *marks]
+                quota = scope.get("state", {}).get(QUOTA_HEADERS, ())
+                message["headers"] = [*message["headers"], *marks, *quota]
             await send(message)
 
         headers = dict(scope["headers"])
@@ -61,13 +72,30 @@ class Observed:
         )
         with use_span(span, end_on_exit=True):
             try:
-                await self._app(scope, receive, send_marked)
+                await self._answered(scope, receive, send_marked, request_id)
             finally:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 span.update_name(f"{scope['method']} {route}")
                 histogram(telemetry.HTTP_SECONDS).labels(
                     self._service, scope["method"], route, str(status)
                 ).observe(time.perf_counter() - started)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        """Run the app. A defect is answered here, where the answer still gets its marks."""
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception:
+            _log.exception("request failed", request_id=request_id)
+            if begun:  # half a response cannot be taken back: the server cuts the connection
+                raise
+            await _defect()(scope, receive, send)
 
 
 class BodyLimit:
@@ -134,6 +162,8 @@ def unreadable_json(body: bytes) -> str | None:
         return f"the body is not UTF-8 (byte {error.start})"
     except json.JSONDecodeError as error:
         return f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    except ValueError as error:  # a number too long for Python
+        return f"the body is not JSON that can be read: {error}"
     except RecursionError:
         return "the body is nested too deeply"
     return None

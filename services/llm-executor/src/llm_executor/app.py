@@ -64,7 +64,7 @@ def _accounts(settings: Settings) -> dict[str, Account]:
     except BadProviders as error:
         raise BadSettings(f"LIMELIGHT_PROVIDERS_FILE: {error}") from error
     if settings.simulator_url is not None:
-        accounts["simulator"] = Account(settings.simulator_url)
+        accounts["simulator"] = Account(settings.simulator_url, simulated=True)
     return accounts
 
 

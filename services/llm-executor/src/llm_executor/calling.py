@@ -40,6 +40,7 @@ class _Progress:
     attempts: int = 0
     last_started: datetime | None = None
     provider_seconds: float | None = None
+    simulated: bool = False
 
 
 async def attempt_call(
@@ -57,6 +58,7 @@ async def attempt_call(
     progress = _Progress()
     try:
         provider = providers.named(provider_name)
+        progress.simulated = provider.simulated
 
         async def once() -> Reply:
             timeout = _timeout(policy, deadline)
@@ -170,5 +172,5 @@ def _ended(progress: _Progress, reply: Reply | None, failure: CallFailed | None)
         attempts=progress.attempts,
         last_started=progress.last_started,
         provider_seconds=progress.provider_seconds,
-        simulated=reply is not None and reply.simulated,
+        simulated=progress.simulated if reply is None else reply.simulated,
     )

@@ -84,7 +84,7 @@ def run_to_end(api: Api, request: dict[str, Any]) -> dict[str, Any]:
 def show(report: dict[str, Any]) -> None:
     """Print a report as a table: answers that name the brand, of all analysed answers."""
     models = [item["model"] for item in report["brands"][0]["models"]]
-    origin = "SIMULATED answers" if report["simulated"] else "real answers"
+    origin = "SIMULATED answers" if report["simulated"] else "answers of real models"
     table = Table(title=f"Named in how many answers ({origin})", title_justify="left")
     table.add_column("Brand")
     for model in models:

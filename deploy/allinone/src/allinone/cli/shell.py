@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 from bus.errors import BusError
 from bus.migrate import NewerSchema
+from devkit.simulator import ConfigError
 from rich.console import Console
 from runtime.server import PortTaken
 from runtime.settings import BadSettings
@@ -22,6 +23,7 @@ err = Console(stderr=True, highlight=False)
 EXPECTED = (
     BusError,
     ClientError,
+    ConfigError,
     DataDirError,
     NewerSchema,
     NoSuchDlq,

@@ -93,6 +93,9 @@ class LocalLog:
     ) -> LocalConsumer:
         """As the port says; ``on_assigned`` has been awaited when this returns.
 
+        The listener may commit, seek and pause. It must not close its consumer or wait for
+        another one to join: both wait for the listener.
+
         Raises:
             Permanent: one of ``topics`` does not exist.
             LogUnavailable: the log is closed or cannot be read.

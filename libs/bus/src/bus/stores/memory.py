@@ -32,6 +32,7 @@ class MemoryTransaction:
     async def claim(self, consumer: str, ids: Sequence[UUID]) -> set[UUID]:
         """Enter ids into the inbox; the new ones."""
         known = {item.event_id for item in self._store.inbox if item.consumer == consumer}
+        known |= {item.event_id for item in self._claimed if item.consumer == consumer}
         new = {event_id for event_id in ids if event_id not in known}
         now = datetime.now(UTC)
         self._claimed += [_Inboxed(consumer, event_id, now) for event_id in sorted(new)]
@@ -70,7 +71,6 @@ class MemoryStore:
         self.sequence = 0
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._active = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
@@ -105,12 +105,12 @@ class MemoryStore:
 
     async def wait(self, timeout: float) -> None:
         """Return on the next commit, or after ``timeout`` seconds."""
-        self._changed.clear()
         try:
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
         except TimeoutError:
             return
+        self._changed.clear()
 
     async def oldest_age(self) -> float:
         """Age in seconds of the oldest unpublished row."""

@@ -35,7 +35,8 @@ _DOWN = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # connections, memory, disk
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, until it is promoted
     asyncpg.InterfaceError,
     asyncpg.InvalidCatalogNameError,
     OSError,
@@ -197,7 +198,10 @@ class PostgresOutbox:
         """Close the connection and with it the lock."""
         connection, self._connection, self._active = self._connection, None, False
         if connection is not None and not connection.is_closed():
-            await connection.close(timeout=2)
+            try:
+                await connection.close(timeout=2)
+            except _DOWN:  # a server that does not answer closes nothing either
+                connection.terminate()
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """One statement on the outbox's connection. Raises Unavailable, and connects anew."""
@@ -212,7 +216,8 @@ class PostgresOutbox:
 
     async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
         if self._connection is None or self._connection.is_closed():
-            self._active = False
+            if self._active:  # who publishes must not go on as if it still were the only one
+                raise Unavailable("PostgreSQL: the relay lock went with its connection")
             with translated():
                 self._connection = await asyncpg.connect(
                     self._dsn,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
@@ -19,6 +18,8 @@ from devkit.conformance.polling import (
     QUIET,
     WITHIN,
     drain,
+    lines_of,
+    next_line,
     next_offsets,
     nothing_comes,
     numbered,
@@ -349,8 +350,8 @@ class GroupConformance(TopicFixture):
     ) -> None:
         here = await log.consumer(group, [topic])
         source = _OTHER_PROCESS.format(connect=connect, group=group, topic=topic)
-        async with _lines_of(source) as there, reading(here) as members:
-            assert await _line(there) == b"assigned\n", "the other process could not join"
+        async with lines_of(source) as there, reading(here) as members:
+            assert await next_line(there) == b"assigned\n", "the other process could not join"
             await members.until(lambda: 0 < len(here.assignment()) < PARTITIONS)
             await send(log, numbered(topic, 100))
             ends = await log.end_offsets(topic)
@@ -358,7 +359,7 @@ class GroupConformance(TopicFixture):
             await members.until(lambda: len(members.records) >= mine)
             theirs: list[bytes] = []
             while len(theirs) < 100 - mine:
-                line = await _line(there)
+                line = await next_line(there)
                 theirs += [line] if line.startswith(b"read") else []
         assert len(members.records) == mine
         assert len(set(theirs)) == 100 - mine
@@ -376,27 +377,3 @@ class GroupConformance(TopicFixture):
         yield first, second
         await first.close()
         await second.close()
-
-
-@asynccontextmanager
-async def _lines_of(source: str) -> AsyncIterator[asyncio.StreamReader]:
-    """Standard output of a Python process, which ends with the block."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", source, stdin=pipe, stdout=pipe
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-        process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), WITHIN) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _line(stream: asyncio.StreamReader) -> bytes:
-    """The next line; empty when the process has ended."""
-    return await asyncio.wait_for(stream.readline(), WITHIN)

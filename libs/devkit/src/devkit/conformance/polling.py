@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -163,3 +164,27 @@ def share_all(
         return all(assigned) and owned == sorted(partitions)
 
     return holds
+
+
+@asynccontextmanager
+async def lines_of(source: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Standard output of a Python process, which ends with the block."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", source, stdin=pipe, stdout=pipe
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), WITHIN) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def next_line(stream: asyncio.StreamReader) -> bytes:
+    """The next line; empty when the process has ended."""
+    return await asyncio.wait_for(stream.readline(), WITHIN)

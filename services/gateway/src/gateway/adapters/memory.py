@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -67,11 +67,11 @@ class MemoryRuns:
         run = self._runs.get(run_id)
         if run is None or run.tenant_id != tenant_id:
             return None
-        ends = [self._finished[item] for item in self._of(run) if item in self._finished]
+        events = self._events(run)
         return Report(
             run=run,
             progress=self._progress(run),
-            simulated=any(end.simulated for end in ends),
+            simulated=any(event.simulated for event in events),
             counts=self._counts(run),
             failures=self._failures(run),
         )
@@ -82,6 +82,11 @@ class MemoryRuns:
 
     def _of(self, run: Run) -> list[UUID]:
         return [key for key, (run_id, _) in self._planned.items() if run_id == run.run_id]
+
+    def _events(self, run: Run) -> list[FinishedCompletion | AnalyzedAnswer]:
+        known: list[Mapping[UUID, FinishedCompletion | AnalyzedAnswer]]
+        known = [self._finished, self._analyzed]
+        return [events[key] for events in known for key in self._of(run) if key in events]
 
     def _progress(self, run: Run) -> Progress:
         counts = {"waiting": 0, "answered": 0, "analyzed": 0, "failed": 0}

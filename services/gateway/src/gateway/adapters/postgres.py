@@ -91,7 +91,7 @@ class PostgresRunRepository:
         """Set ends; the tenant must match, a foreign event changes nothing."""
         await self._connection.execute(
             "UPDATE completions SET finished = true, failure_kind = item.kind, "
-            "failure_message = item.message, simulated = item.simulated "
+            "failure_message = item.message, simulated = completions.simulated OR item.simulated "
             "FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], "
             "$6::boolean[]) AS item (tenant_id, run_id, completion_id, kind, message, simulated) "
             "WHERE completions.completion_id = item.completion_id "
@@ -105,29 +105,37 @@ class PostgresRunRepository:
         )
 
     async def note_analyzed(self, items: Sequence[AnalyzedAnswer]) -> None:
-        """Mark answers and store their counts, for those that are the tenant's own."""
+        """Mark answers and store their latest counts, for those that are the tenant's own."""
+        latest = {(item.tenant_id, item.run_id, item.completion_id): item for item in items}
         rows = await self._connection.fetch(
-            "UPDATE completions SET analyzed = true "
-            "FROM unnest($1::text[], $2::uuid[], $3::uuid[]) "
-            "AS item (tenant_id, run_id, completion_id) "
+            "UPDATE completions SET analyzed = true, "
+            "simulated = completions.simulated OR item.simulated "
+            "FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::boolean[]) "
+            "AS item (tenant_id, run_id, completion_id, simulated) "
             "WHERE completions.completion_id = item.completion_id "
             "AND completions.run_id = item.run_id AND completions.tenant_id = item.tenant_id "
-            "RETURNING completions.completion_id",
-            [item.tenant_id for item in items],
-            [item.run_id for item in items],
-            [item.completion_id for item in items],
+            "RETURNING completions.tenant_id, completions.run_id, completions.completion_id",
+            [item.tenant_id for item in latest.values()],
+            [item.run_id for item in latest.values()],
+            [item.completion_id for item in latest.values()],
+            [item.simulated for item in latest.values()],
         )
-        own = {row["completion_id"] for row in rows}
+        await self._replace_counts([latest[tuple(row)] for row in rows])
+
+    async def _replace_counts(self, items: Sequence[AnalyzedAnswer]) -> None:
+        """Another analysis may name fewer brands, so what the first one counted goes."""
         counts = [
             (item.completion_id, brand_id, number)
             for item in items
-            if item.completion_id in own
             for brand_id, number in item.mentions
         ]
         await self._connection.execute(
+            "DELETE FROM brand_mentions WHERE completion_id = ANY($1::uuid[])",
+            [item.completion_id for item in items],
+        )
+        await self._connection.execute(
             "INSERT INTO brand_mentions (completion_id, brand_id, mentions) "
-            "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) "
-            "ON CONFLICT (completion_id, brand_id) DO UPDATE SET mentions = EXCLUDED.mentions",
+            "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[])",
             [completion_id for completion_id, _, _ in counts],
             [brand_id for _, brand_id, _ in counts],
             [number for _, _, number in counts],

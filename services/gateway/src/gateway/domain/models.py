@@ -81,6 +81,7 @@ class AnalyzedAnswer:
     run_id: UUID
     completion_id: UUID
     mentions: tuple[tuple[UUID, int], ...]
+    simulated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class MemoryCallStore:
 class ScriptedProvider:
     """Answers with a list of replies and failures, in turn; keeps what it was asked."""
 
+    simulated = False
+
     def __init__(self, *script: Reply | CallFailed) -> None:
         self._script = list(script)
         self.calls: list[Call] = []

@@ -19,7 +19,8 @@ _FILTERED = ("content_filter", "content_policy_violation")
 class OpenAIProvider:
     """One provider account. The SDK's own retries are off: attempts are counted by the executor."""
 
-    def __init__(self, name: str, base_url: str, api_key: str) -> None:
+    def __init__(self, name: str, base_url: str, api_key: str, *, simulated: bool = False) -> None:
+        self.simulated = simulated
         self._name = name
         self._client = AsyncOpenAI(
             base_url=base_url,
@@ -65,7 +66,7 @@ class OpenAIProvider:
             finish_reason=choice.finish_reason,
             input_tokens=None if usage is None else usage.prompt_tokens,
             output_tokens=None if usage is None else usage.completion_tokens,
-            simulated=bool((completion.model_extra or {}).get(SIMULATED)),
+            simulated=self.simulated or bool((completion.model_extra or {}).get(SIMULATED)),
         )
 
     def _failure(self, error: openai.APIError) -> CallFailed:

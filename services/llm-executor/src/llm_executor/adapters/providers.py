@@ -17,10 +17,14 @@ BUILT_IN = Path(__file__).with_name("providers.toml")
 
 @dataclass(frozen=True)
 class Account:
-    """Where a provider is, and which environment variable holds its key (None: it needs none)."""
+    """Where a provider is, and which environment variable holds its key (None: it needs none).
+
+    ``simulated`` says of a simulator's failures what its answers say themselves.
+    """
 
     base_url: str
     api_key_env: str | None = None
+    simulated: bool = False
 
 
 class BadProviders(ValueError):
@@ -65,7 +69,8 @@ class ConfiguredProviders:
                 f"no provider {name!r} is configured; there are: {known}",
                 retryable=False,
             )
-        return OpenAIProvider(name, account.base_url, _key(name, account))
+        key = _key(name, account)
+        return OpenAIProvider(name, account.base_url, key, simulated=account.simulated)
 
 
 def _key(name: str, account: Account) -> str:

@@ -9,7 +9,9 @@ from llm_executor.domain.models import Call, Claim, Key, Reply
 
 
 class Provider(Protocol):
-    """A model provider behind its SDK."""
+    """A model provider behind its SDK. ``simulated``: a simulator stands in its place."""
+
+    simulated: bool
 
     async def complete(self, call: Call, timeout: float) -> Reply:
         """One attempt, no retry, within ``timeout`` seconds. Raises CallFailed."""

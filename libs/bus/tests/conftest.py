@@ -1,0 +1,77 @@
+"""What the tests of delivery share: a PostgreSQL server, stores, and the toy service's module."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+# Test modules are imported by file; what they share is imported by name from the repository.
+sys.path.append(str(Path(__file__).parents[3]))
+pytest.register_assert_rewrite("devkit.conformance.store")
+
+from bus.local import LocalLog  # noqa: E402
+from bus.migrate import migrate  # noqa: E402
+from devkit.embedded import EmbeddedPostgres  # noqa: E402
+from libs.bus.tests.toy_delivery import ALL_TOPICS  # noqa: E402
+from libs.bus.tests.toy_stores import BOOKING, Kit, MemoryKit, PostgresKit, Server  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("postgres")
+    migrations = tmp_path_factory.mktemp("migrations")
+    (migrations / "0001.booking.sql").write_text(BOOKING)
+
+    async def start() -> tuple[EmbeddedPostgres, str]:
+        server = await EmbeddedPostgres.start(folder)
+        dsn = await server.database("toy")
+        await migrate(dsn, migrations)
+        return server, dsn
+
+    server, dsn = asyncio.run(start())
+    yield Server(folder, dsn)
+    asyncio.run(server.stop())
+
+
+@pytest_asyncio.fixture
+async def postgres_kit(postgres: Server) -> AsyncIterator[PostgresKit]:
+    """An empty store of the toy service on PostgreSQL."""
+    kit = await PostgresKit.create(postgres.dsn)
+    yield kit
+    await kit.drop()
+
+
+@pytest.fixture
+def memory_kit() -> MemoryKit:
+    """An empty store of the toy service in memory."""
+    return MemoryKit()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def kit(request: pytest.FixtureRequest) -> Kit:
+    """An empty store of the toy service, one backend after the other."""
+    found: Kit = request.getfixturevalue(f"{request.param}_kit")
+    return found
+
+
+@pytest.fixture
+def quick_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops that look up often, so that stopping a service keeps no test waiting."""
+    for constant in ("batch_consumer.POLL_SECONDS", "in_flight_consumer.POLL_SECONDS"):
+        monkeypatch.setattr(f"bus.{constant}", 0.02)
+    for constant in ("IDLE_SECONDS", "STANDBY_SECONDS"):
+        monkeypatch.setattr(f"bus.relay.{constant}", 0.02)
+
+
+@pytest_asyncio.fixture
+async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
+    """A local log with the toy service's topics and DLQs; a power cut is not what is tested."""
+    opened = await LocalLog.open(tmp_path / "log.db", sync="normal")
+    await opened.create_topics(ALL_TOPICS)
+    yield opened
+    await opened.close()

@@ -1,0 +1,191 @@
+"""The all-in-one as a child process that tests start, ask, kill and start again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+START_SECONDS = 60.0
+COMMAND = (sys.executable, "-m", "allinone")
+
+
+class ProcessError(AssertionError):
+    """The process did not do what was waited for; holds the end of its output."""
+
+
+class LimelightProcess:
+    """One data directory and one port; the process on them can be started many times."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        command: Sequence[str] = COMMAND,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self._command = tuple(command)
+        self._environment = environment or {}
+        self._output = data_dir.with_name(f"{data_dir.name}.out")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, environment: dict[str, str] | None = None, *, ready: bool = True) -> Self:
+        """Start ``limelight up``; with ``ready`` wait until it says it is."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [*self._command, "up"],
+                env=self._whole_environment(environment),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        if ready:
+            self.wait_until(self.ready, "to be ready", START_SECONDS)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for its exit status; SIGKILL if it hangs."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ProcessError(f"did not stop on SIGTERM:\n{self.output()}") from None
+
+    def wait_for_exit(self, seconds: float) -> int:
+        """Its exit status once it has ended by itself; negative for a signal."""
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(f"still running after {seconds} s:\n{self.output()}") from None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def output(self, characters: int = 4000) -> str:
+        """The end of what it printed."""
+        text = self._output.read_text(errors="replace") if self._output.exists() else ""
+        return text[-characters:]
+
+    def key(self) -> str:
+        """The demo key."""
+        return (self.data_dir / "demo-key").read_text().strip()
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """One request to the public API with the demo key; status and JSON."""
+        sent = {"Authorization": f"Bearer {self.key()}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        return _fetch(
+            Request(
+                f"http://127.0.0.1:{self.port}{path}",
+                data=data,
+                method=method,
+                headers=sent | (headers or {}),
+            )
+        )
+
+    def ops(self, path: str) -> tuple[int, str]:
+        """One GET on the ops port; status and text."""
+        where = json.loads((self.data_dir / "control.json").read_text())
+        status, text = _fetch(Request(where["url"] + path), as_json=False)  # noqa: S310
+        return status, str(text)
+
+    def ready(self) -> bool:
+        """Whether ``/readyz`` says so; raises if the process has ended."""
+        if not self.alive:
+            raise ProcessError(f"ended while starting:\n{self.output()}")
+        try:
+            return self.ops("/readyz")[0] == 200
+        except (URLError, OSError, ValueError):
+            return False
+
+    def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run another ``limelight`` command against the same directory and port."""
+        return subprocess.run(  # noqa: S603 - our own command
+            [*COMMAND, *arguments],
+            env=self._whole_environment(None),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
+        """Poll a condition. Raises ProcessError with the process's output."""
+        until = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > until:
+                raise ProcessError(f"waited {seconds} s in vain {what}:\n{self.output()}")
+            time.sleep(0.05)
+
+    def finished_report(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+        """The report of a run once its state is final."""
+        report: dict[str, Any] = {}
+
+        def final() -> bool:
+            status, report_now = self.call("GET", f"/v1/visibility/runs/{run_id}/report")
+            report.update(report_now)
+            return status == 200 and report["state"] != "running"
+
+        self.wait_until(final, "for the end of the run", seconds)
+        return report
+
+    def _whole_environment(self, more: dict[str, str] | None) -> dict[str, str]:
+        ours = {
+            "LIMELIGHT_DATA_DIR": str(self.data_dir),
+            "LIMELIGHT_PORT": str(self.port),
+            "LIMELIGHT_LOG_FORMAT": "json",
+            "COLUMNS": "200",
+        }
+        return os.environ | ours | self._environment | (more or {})
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _fetch(request: Request, *, as_json: bool = True) -> tuple[int, Any]:
+    try:
+        with urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+            return answer.status, _body(answer.read(), as_json=as_json)
+    except HTTPError as error:
+        return error.code, _body(error.read(), as_json=as_json)
+
+
+def _body(content: bytes, *, as_json: bool) -> Any:
+    return json.loads(content) if as_json else content.decode()

@@ -1,0 +1,66 @@
+"""What the gateway's tests share: a PostgreSQL server, and stores on each backend."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import gateway
+import pytest
+import pytest_asyncio
+
+# Test modules are imported by file; what they share is imported by name from the repository.
+sys.path.append(str(Path(__file__).parents[3]))
+
+from bus.migrate import migrate
+from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
+from services.gateway.tests.kits import Kit, MemoryKit, PostgresKit
+
+MIGRATIONS = Path(gateway.__file__).parent / "migrations"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    server = asyncio.run(EmbeddedPostgres.start(tmp_path_factory.mktemp("gateway-postgres")))
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
+    """A database of the module's own, up to date."""
+
+    async def made() -> str:
+        found = await postgres.database(request.module.__name__.rpartition(".")[2])
+        await migrate(found, MIGRATIONS)
+        return found
+
+    return asyncio.run(made())
+
+
+@pytest_asyncio.fixture
+async def postgres_kit(dsn: str) -> AsyncIterator[PostgresKit]:
+    kit = await PostgresKit.create(dsn)
+    yield kit
+    await kit.close()
+
+
+@pytest.fixture
+def memory_kit() -> MemoryKit:
+    return MemoryKit()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def kit(request: pytest.FixtureRequest) -> Kit:
+    """The gateway's stores, one backend after the other."""
+    found: Kit = request.getfixturevalue(f"{request.param}_kit")
+    return found
+
+
+@pytest_asyncio.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    server = await EmbeddedRedis.start(tmp_path / "redis")
+    yield server
+    await server.stop()

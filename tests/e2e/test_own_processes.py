@@ -1,0 +1,181 @@
+"""The same services, each a process of its own, over Apache Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+from urllib.request import Request, urlopen
+
+import pytest
+from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
+from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.limelight_process import free_port
+
+T = TypeVar("T")
+SERVICES = ("gateway", "llm_executor", "mention_analyzer")
+KEY = "lk_for-the-processes-of-this-test"
+RUN = {
+    "brands": [{"name": "Quillnote"}, {"name": "Papertrail Pro"}],
+    "prompts": ["Which note app?"],
+    "models": ["simulator/certain"],
+    "samples": 4,
+}
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[KafkaServer]:
+    """A broker; the test is skipped with the reason where none can be had."""
+    try:
+        server = KafkaServer.start(tmp_path / "kafka")
+    except ServerUnavailable as error:
+        pytest.skip(f"Apache Kafka: {error}")
+    yield server
+    server.stop()
+
+
+class Processes:
+    """Service processes with their environments and output files."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._environment = environment
+        self.gateway_port = free_port()
+        self.ops_ports = {service: free_port() for service in SERVICES}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, service: str, dsn: str) -> None:
+        environment = {
+            "LIMELIGHT_POSTGRES_DSN": dsn,
+            "LIMELIGHT_OPS_PORT": str(self.ops_ports[service]),
+            "LIMELIGHT_OPS_HOST": "127.0.0.1",
+            "LIMELIGHT_HOST": "127.0.0.1",
+            "LIMELIGHT_PORT": str(self.gateway_port),
+        }
+        with (self._folder / f"{service}.out").open("wb") as output:
+            self._running[service] = subprocess.Popen(
+                [sys.executable, "-m", service],
+                env=os.environ | self._environment | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_ready(self, service: str, seconds: float = 60) -> None:
+        until = time.monotonic() + seconds
+        while not self._ready(service):
+            assert self._running[service].poll() is None, self.output(service)
+            assert time.monotonic() < until, self.output(service)
+            time.sleep(0.1)
+
+    def stop(self) -> dict[str, int]:
+        for process in self._running.values():
+            process.send_signal(signal.SIGTERM)
+        return {service: process.wait(timeout=40) for service, process in self._running.items()}
+
+    def output(self, service: str) -> str:
+        return (self._folder / f"{service}.out").read_text()[-3000:]
+
+    def _ready(self, service: str) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.ops_ports[service]}/readyz", timeout=3) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def call(self, method: str, path: str, body: object = None) -> dict[str, object]:
+        request = Request(
+            f"http://127.0.0.1:{self.gateway_port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urlopen(request, timeout=10) as answer:
+            return dict(json.loads(answer.read()))
+
+    def finished(self, path: str, seconds: float = 60) -> dict[str, object]:
+        until = time.monotonic() + seconds
+        while (report := self.call("GET", path))["state"] == "running":
+            assert time.monotonic() < until, report
+            time.sleep(0.1)
+        return report
+
+
+def test_a_run_over_kafka(kafka: KafkaServer, tmp_path: Path, certain: dict[str, str]) -> None:
+    with ExitStack() as stack:
+        stores = stack.enter_context(_Stores(tmp_path))
+        simulator, simulator_url = _simulator(certain["LIMELIGHT_SIMULATOR_CONFIG"])
+        stack.callback(simulator.wait)
+        stack.callback(simulator.terminate)
+        environment = {
+            "LIMELIGHT_LOG_URL": f"kafka://{kafka.bootstrap_servers}",
+            "LIMELIGHT_REDIS_URL": stores.redis.url,
+            "LIMELIGHT_SIMULATOR_URL": simulator_url,
+            "LIMELIGHT_BOOTSTRAP_KEY": KEY,
+        }
+        _apply_topics(environment)
+        processes = Processes(tmp_path, environment)
+        stack.callback(processes.stop)
+        for service in SERVICES:
+            processes.start(service, stores.dsn(service))
+        for service in SERVICES:
+            processes.wait_until_ready(service)
+
+        accepted = processes.call("POST", "/v1/visibility/runs", RUN)
+        report = processes.finished(f"/v1/visibility/runs/{accepted['run_id']}/report")
+
+        assert report["state"] == "completed"
+        assert report["simulated"] is True
+        brands = report["brands"]
+        assert isinstance(brands, list)
+        assert [brand["named_in"] for brand in brands] == [4, 0]
+        assert processes.stop() == dict.fromkeys(SERVICES, 0)
+
+
+class _Stores:
+    """PostgreSQL with a database per service, and Redis."""
+
+    def __init__(self, folder: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._postgres = self._do(EmbeddedPostgres.start(folder / "postgres"))
+        self.redis = self._do(EmbeddedRedis.start(folder / "redis"))
+
+    def _do(self, coroutine: Coroutine[object, object, T]) -> T:
+        return self._loop.run_until_complete(coroutine)
+
+    def dsn(self, service: str) -> str:
+        return str(self._do(self._postgres.database(service)))
+
+    def __enter__(self) -> _Stores:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._postgres.stop())
+        self._do(self.redis.stop())
+        self._loop.close()
+
+
+def _simulator(config: str) -> tuple[subprocess.Popen[bytes], str]:
+    port = free_port()
+    command = [sys.executable, "-m", "devkit.simulator", "--port", str(port), "--config", config]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return process, f"http://127.0.0.1:{port}/v1"
+
+
+def _apply_topics(environment: dict[str, str]) -> None:
+    applied = subprocess.run(
+        [sys.executable, "-m", "allinone", "topics", "apply"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert applied.returncode == 0, applied.stderr
+    assert "created completion.requested.v1" in applied.stdout

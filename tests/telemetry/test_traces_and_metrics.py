@@ -1,0 +1,113 @@
+"""One run is one trace through every hop, and every declared metric is exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.telemetry import METRICS
+from contracts.topics import TOPICS
+from devkit.limelight_process import LimelightProcess
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+    from tests.telemetry.conftest import Collector
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
+RUN = {
+    "brands": [{"name": "Notion"}],
+    "prompts": ["Which note app?"],
+    "models": ["simulator/sim-large"],
+    "samples": 1,
+}
+
+
+def test_one_run_is_one_trace(traced: LimelightProcess, collector: Collector) -> None:
+    _, accepted = traced.call("POST", "/v1/visibility/runs", RUN, {"traceparent": CALLER})
+    traced.finished_report(accepted["run_id"])
+    assert traced.stop() == 0  # flushes what is still buffered
+
+    ours = [span for span in collector.spans if span.trace_id.hex() == TRACE]
+
+    names = {span.name for span in ours}
+    assert "POST /v1/visibility/runs" in names
+    assert "chat sim-large" in names
+    for topic in TOPICS:
+        assert f"send {topic.name}" in names
+        groups = {
+            _attribute(span, "messaging.consumer.group.name")
+            for span in ours
+            if span.name == f"process {topic.name}"
+        }
+        assert groups == set(topic.consumers)
+    _assert_connected(ours)
+
+
+def test_the_chain_of_a_completion(traced: LimelightProcess, collector: Collector) -> None:
+    """Hops hang below each other in order; none starts a trace of its own or skips a parent."""
+    _, accepted = traced.call("POST", "/v1/visibility/runs", RUN, {"traceparent": CALLER})
+    traced.finished_report(accepted["run_id"])
+    assert traced.stop() == 0
+    ours = {span.span_id: span for span in collector.spans if span.trace_id.hex() == TRACE}
+    last = next(
+        span for span in ours.values()
+        if span.name == "process answer.analyzed.v1"
+    )  # fmt: skip
+
+    chain = [last.name]
+    while (parent := ours.get(last.parent_span_id)) is not None:
+        last = parent
+        if not last.name.startswith("fastapi."):  # the framework's own spans come and go
+            chain.append(last.name)
+
+    assert chain in (
+        [
+            "process answer.analyzed.v1",
+            "send answer.analyzed.v1",
+            "process completion.finished.v1",
+            "send completion.finished.v1",
+            "process completion.requested.v1",
+            "send completion.requested.v1",
+            "POST /v1/visibility/runs",
+        ],
+        # The answer came before the brands of its run: it was parked until they arrived.
+        [
+            "process answer.analyzed.v1",
+            "send answer.analyzed.v1",
+            "process visibility-run.started.v1",
+            "send visibility-run.started.v1",
+            "POST /v1/visibility/runs",
+        ],
+    )
+
+
+def test_every_declared_metric_is_exported(traced: LimelightProcess) -> None:
+    models = ["simulator/sim-large", "simulator/nobody"]
+    _, accepted = traced.call("POST", "/v1/visibility/runs", RUN | {"models": models})
+    traced.finished_report(accepted["run_id"])
+    text = traced.ops("/metrics")[1]
+    assert [metric.name for metric in METRICS if f"# HELP {metric.name} " not in text + " "] == []
+    happened = {
+        "limelight_event_age_seconds_count",
+        "limelight_records_total",
+        "limelight_outbox_published_total",
+        "limelight_provider_calls_total",
+        "limelight_provider_call_seconds_count",
+        "limelight_tokens_total",
+        "limelight_http_request_seconds_count",
+        "limelight_event_loop_lag_seconds_count",
+        "limelight_in_flight_calls",
+        "limelight_consumer_lag_records",
+    }
+    assert {name for name in happened if f"\n{name}{{" not in text} == set()
+
+
+def _attribute(span: Span, name: str) -> str:
+    values = {item.key: str(item.value.string_value) for item in span.attributes}
+    return values[name]
+
+
+def _assert_connected(spans: list[Span]) -> None:
+    """Every span's parent is in the trace, but for the caller's own."""
+    known = {span.span_id for span in spans} | {bytes.fromhex(CALLER.split("-")[2])}
+    assert [span.name for span in spans if span.parent_span_id not in known] == []
