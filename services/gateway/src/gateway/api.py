@@ -14,6 +14,7 @@ from bus.store import TransactionalStore
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
 from runtime.ids import new_id
 from starlette.exceptions import HTTPException
 
@@ -79,7 +80,7 @@ class Ports:
 
 def create_app(ports: Ports) -> FastAPI:
     """The ASGI app over its ports."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its docs page loads nothing from elsewhere
         title="Limelight",
         version="0.1.0",
         summary="How AI assistants talk about brands, measured.",
@@ -147,7 +148,7 @@ IdempotencyKey = Annotated[
 def _visibility() -> APIRouter:
     router = APIRouter(prefix="/v1/visibility/runs", tags=["visibility"])
 
-    @router.post("", status_code=202, response_model=RunAccepted)
+    @router.post("", status_code=202, response_model=RunAccepted, summary="Start a run")
     async def start(
         body: RunRequest, caller: Caller, ports: PortsOf, idempotency_key: IdempotencyKey = None
     ) -> Response:
@@ -164,12 +165,12 @@ def _visibility() -> APIRouter:
             headers={"Location": location},
         )
 
-    @router.get("/{run_id}")
+    @router.get("/{run_id}", summary="Where a run stands")
     async def show(run_id: UUID, caller: Caller, ports: PortsOf) -> RunView:
         """Where a run stands."""
         return run_view(await _report(ports, caller, run_id))
 
-    @router.get("/{run_id}/report")
+    @router.get("/{run_id}/report", summary="What a run has found")
     async def report(run_id: UUID, caller: Caller, ports: PortsOf) -> ReportView:
         """What a run has found so far: counts with their denominators."""
         return report_view(await _report(ports, caller, run_id))
@@ -180,7 +181,7 @@ def _visibility() -> APIRouter:
 def _keys() -> APIRouter:
     router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, summary="Make a key")
     async def create(body: KeyRequest, caller: Caller, ports: PortsOf) -> CreatedKeyView:
         """Make another key for the caller's tenant. The secret is shown this once."""
         secret = new_secret()
@@ -188,12 +189,12 @@ def _keys() -> APIRouter:
         await ports.keys.add(key, secret_hash(secret))
         return CreatedKeyView(secret=secret, **key_view(key).model_dump())
 
-    @router.get("")
+    @router.get("", summary="List keys")
     async def listed(caller: Caller, ports: PortsOf) -> list[KeyView]:
         """All keys of the caller's tenant, oldest first."""
         return [key_view(key) for key in await ports.keys.of_tenant(caller.tenant_id)]
 
-    @router.delete("/{key_id}")
+    @router.delete("/{key_id}", summary="Revoke a key")
     async def revoke(key_id: UUID, caller: Caller, ports: PortsOf) -> KeyView:
         """Revoke a key of the caller's tenant, at once and for good."""
         key = await ports.keys.revoke(caller.tenant_id, key_id, datetime.now(UTC))
