@@ -40,9 +40,7 @@ class Route:
     def subscription(self) -> Subscription[CompletionFinished, Analyses]:
         """One row in the store and one event out for every event in."""
 
-        async def handle(
-            batch: Batch[CompletionFinished], repository: Analyses
-        ) -> Sequence[Emit]:
+        async def handle(batch: Batch[CompletionFinished], repository: Analyses) -> Sequence[Emit]:
             found = [(item, analyzed(item.event)) for item in batch]
             await repository.add(
                 [Analysis(item.tenant_id, event.completion_id, event) for item, event in found]

@@ -16,15 +16,52 @@ Check = Callable[[], Awaitable[bool]]
 CHECK_SECONDS = 2.0
 
 
+class Checks:
+    """Runs readiness checks side by side; one that fails or hangs is false and harms no other.
+
+    A check that hangs is left alone, not awaited: drivers wait for their server even to cancel.
+    While it hangs its answer stays false, and it is not started a second time.
+    """
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+        self._running: dict[str, asyncio.Task[bool]] = {}
+
+    async def run(self) -> dict[str, bool]:
+        """The answer of every check, within ``CHECK_SECONDS``."""
+        for name, check in self._checks.items():
+            late = self._running.get(name)
+            if late is None or late.done():  # an answer that came too late is of no use now
+                self._running[name] = asyncio.create_task(_answer(check))
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=CHECK_SECONDS)
+        return {name: self._taken(name) for name in self._checks}
+
+    def _taken(self, name: str) -> bool:
+        task = self._running.get(name)
+        if task is None or not task.done():
+            return False
+        del self._running[name]
+        return task.result()
+
+
+async def _answer(check: Check) -> bool:
+    try:
+        return await check()
+    except Exception:  # noqa: BLE001 - whatever it is, the answer is "not ready"
+        return False
+
+
 def ops_app(checks: Mapping[str, Check]) -> Starlette:
     """An ASGI app that is ready when every check answers true within two seconds."""
     declare_all()
+    readiness = Checks(checks)
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        results = await run_checks(checks)
+        results = await readiness.run()
         ready = all(results.values())
         body = {"status": "ready" if ready else "not ready", "checks": results}
         return JSONResponse(body, status_code=200 if ready else 503)
@@ -35,18 +72,3 @@ def ops_app(checks: Mapping[str, Check]) -> Starlette:
     return Starlette(
         routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     )
-
-
-async def run_checks(checks: Mapping[str, Check]) -> dict[str, bool]:
-    """Run all checks at once; one that fails or hangs is false, and harms no other."""
-    names = list(checks)
-    outcomes = await asyncio.gather(*(_bounded(checks[name]) for name in names))
-    return dict(zip(names, outcomes, strict=True))
-
-
-async def _bounded(check: Check) -> bool:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await check()
-    except Exception:  # noqa: BLE001 - whatever it is, the answer is "not ready"
-        return False

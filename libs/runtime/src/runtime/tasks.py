@@ -11,6 +11,8 @@ from runtime.deadline import Deadline
 from runtime.logging import logger
 
 _log = logger(__name__)
+# A driver whose server hangs can wait for it even when cancelled.
+CANCEL_SECONDS = 1.0
 
 
 class Component(Protocol):
@@ -54,7 +56,7 @@ class Background:
         if not done:
             _log.warning("cancelled at the shutdown deadline", task=self._name)
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=CANCEL_SECONDS)
 
     async def _guarded(self) -> None:
         try:

@@ -26,6 +26,7 @@ from runtime.tracing import traceparent_of
 from llm_executor.calling import SERVICE, CallPolicy, attempt_call
 from llm_executor.domain.models import Attempted, Call, Claim, Key, Turn
 from llm_executor.domain.ports import CallStore, Providers
+from llm_executor.domain.rules import storable
 
 _log = logger(__name__)
 
@@ -131,11 +132,11 @@ def _finished(
     return CompletionFinished(
         completion_id=request.completion_id,
         model=request.model,
-        model_used=None if reply is None else reply.model,
+        model_used=None if reply is None else storable(reply.model),
         origin=request.origin,
         outcome="failed" if reply is None else "answered",
-        text=None if reply is None else reply.text,
-        finish_reason=None if reply is None else reply.finish_reason,
+        text=None if reply is None else storable(reply.text),
+        finish_reason=None if reply is None else storable(reply.finish_reason or "") or None,
         failure=_failure(ended),
         usage=_usage(ended),
         attempts=ended.attempts,
@@ -151,7 +152,7 @@ def _finished(
 def _failure(ended: Attempted) -> Failure | None:
     if ended.failure_kind is None:
         return None
-    return Failure(kind=ended.failure_kind, message=ended.failure_message or "")
+    return Failure(kind=ended.failure_kind, message=storable(ended.failure_message or ""))
 
 
 def _usage(ended: Attempted) -> Usage | None:

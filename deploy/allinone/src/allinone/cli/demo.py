@@ -89,7 +89,7 @@ def show(report: dict[str, Any]) -> None:
     table.add_column("Brand")
     for model in models:
         table.add_column(model.removeprefix("simulator/"), justify="right")
-    table.add_column("all models", justify="right")
+    table.add_column("all", justify="right")
     table.add_column("mentions", justify="right")
     for brand in report["brands"]:
         cells = [f"{item['named_in']} of {item['answers']}" for item in brand["models"]]

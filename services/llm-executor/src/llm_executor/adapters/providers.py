@@ -34,9 +34,9 @@ class BadProviders(ValueError):
 def read_accounts(path: Path) -> dict[str, Account]:
     """Read a providers file: one table per provider. Raises BadProviders."""
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Account(**table) for name, table in tables.items()}
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise BadProviders(
             f"{path}: {error}; each provider is a table with base_url and api_key_env"
         ) from error

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import random
+import re
 
 from llm_executor.domain.errors import CallFailed
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def split_model(name: str) -> tuple[str, str]:
     """``provider/model`` into its two parts; the model part may hold more slashes."""
     provider, _, model = name.partition("/")
     return provider, model
+
+
+def storable(text: str) -> str:
+    """``text`` without what UTF-8 or PostgreSQL cannot hold: NUL and halves of surrogate pairs.
+
+    An answer that cannot be recorded would be paid for again.
+    """
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def back_off(failure: CallFailed, attempt: int, rng: random.Random) -> float:

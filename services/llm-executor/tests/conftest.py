@@ -1,0 +1,44 @@
+"""What the executor's tests share: a PostgreSQL server, and a database for each module."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import llm_executor
+import pytest
+import pytest_asyncio
+from bus.migrate import migrate
+from bus.stores.postgres import Pool, connect
+from devkit.embedded import EmbeddedPostgres
+
+MIGRATIONS = Path(llm_executor.__file__).parent / "migrations"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    server = asyncio.run(EmbeddedPostgres.start(tmp_path_factory.mktemp("executor-postgres")))
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
+    """A database of the module's own, up to date."""
+
+    async def made() -> str:
+        found = await postgres.database(request.module.__name__.rpartition(".")[2])
+        await migrate(found, MIGRATIONS, with_inbox=False)
+        return found
+
+    return asyncio.run(made())
+
+
+@pytest_asyncio.fixture
+async def pool(dsn: str) -> AsyncIterator[Pool]:
+    """Connections to an empty database."""
+    opened = await connect(dsn, "llm-executor tests", size=4)
+    await opened.execute("TRUNCATE completions")
+    yield opened
+    await opened.close()

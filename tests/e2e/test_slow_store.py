@@ -1,0 +1,65 @@
+"""A store that hangs must not hang the event loop: health answers, and work goes on afterwards."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from devkit.limelight_process import LimelightProcess
+
+FROZEN_SECONDS = 3.0
+RUN = {
+    "brands": [{"name": "Quillnote"}],
+    "prompts": ["One?", "Two?", "Three?"],
+    "models": ["simulator/certain"],
+    "samples": 10,
+}
+
+
+@contextmanager
+def frozen(data_dir: Path) -> Iterator[None]:
+    """Stop PostgreSQL and all its backends as a dead disk would, then let them go on."""
+    server = psutil.Process(int((data_dir / "postgres/postmaster.pid").read_text().split()[0]))
+    processes = [server, *server.children(recursive=True)]
+    try:
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def lags_over_a_second(limelight: LimelightProcess) -> float:
+    """How many timers of the loop came more than a second late."""
+    text = limelight.ops("/metrics")[1]
+    name = "limelight_event_loop_lag_seconds"
+
+    def value(pattern: str) -> float:
+        found = re.search(pattern, text, re.MULTILINE)
+        assert found is not None
+        return float(found[1])
+
+    within = value(rf'^{name}_bucket{{le="1.0",service="allinone"}} (\S+)$')
+    return value(rf'^{name}_count{{service="allinone"}} (\S+)$') - within
+
+
+def test_the_loop_runs_while_postgresql_hangs(limelight: LimelightProcess) -> None:
+    limelight.start()
+    before = lags_over_a_second(limelight)
+    _, accepted = limelight.call("POST", "/v1/visibility/runs", RUN)
+    with frozen(limelight.data_dir):
+        until = time.monotonic() + FROZEN_SECONDS
+        while time.monotonic() < until:
+            assert limelight.ops("/livez")[0] == 200
+            time.sleep(0.1)
+        assert limelight.ops("/readyz")[0] == 503
+    report = limelight.finished_report(accepted["run_id"])
+    assert report["state"] == "completed"
+    assert report["brands"][0]["named_in"] == 30
+    assert lags_over_a_second(limelight) == before
