@@ -14,7 +14,6 @@ from bus.local import LocalLog
 from bus.port import Log
 from contracts.events.visibility import AnswerAnalyzed
 from contracts.topics import Topic
-
 from tests.load.measuring import Written
 
 

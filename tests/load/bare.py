@@ -12,7 +12,6 @@ from bus.record import OutRecord
 from contracts.events.completion import CompletionFinished
 from contracts.events.visibility import AnswerAnalyzed
 from faststream.kafka import KafkaBroker
-
 from tests.load.measuring import background
 from tests.load.workload import BATCH, Route, analyzed, bare_output
 

@@ -17,11 +17,15 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Taken:
-    """``records`` were through after ``seconds``; CPU seconds of this process and the servers."""
+    """``records`` were through after ``seconds``.
+
+    CPU seconds of this process, of that its event loop's thread, and of the servers.
+    """
 
     records: int
     seconds: float
     own_cpu: float
+    loop_cpu: float
     server_cpu: float
 
     @property
@@ -64,14 +68,19 @@ async def take(
     """The clock runs from when ``started`` has its partitions until ``expected`` are written."""
     async with started:
         server_cpu = servers.cpu()
-        begun, own_cpu = time.perf_counter(), time.process_time()
-        records = await _until(written, expected, begun + limit)
-        seconds, own_cpu = time.perf_counter() - begun, time.process_time() - own_cpu
-        return Taken(records, seconds, own_cpu, servers.cpu() - server_cpu)
+        before = _clocks()
+        records = await _until(written, expected, before[0] + limit)
+        spent = [now - then for now, then in zip(_clocks(), before, strict=True)]
+        return Taken(records, *spent, server_cpu=servers.cpu() - server_cpu)
+
+
+def _clocks() -> tuple[float, float, float]:
+    return time.perf_counter(), time.process_time(), time.thread_time()
 
 
 async def _until(written: Written, expected: int, end: float) -> int:
-    while (count := await written()) < expected and time.perf_counter() < end:
+    # Asked from outside, as a reader would: no event of ours says that a record can be read.
+    while (count := await written()) < expected and time.perf_counter() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return count
 

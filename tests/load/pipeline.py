@@ -19,7 +19,6 @@ from bus.relay import Relay
 from contracts.topics import Topic
 from runtime.clock import SystemClock
 from runtime.deadline import Deadline
-
 from tests.load.stores import Kit
 from tests.load.workload import Route
 

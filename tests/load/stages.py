@@ -1,4 +1,4 @@
-"""Where the time of the pipeline goes: a timer around every stage, set at the ports of the bus.
+"""Timers around the stages of the pipeline.
 
 CPU is that of the event loop's thread while the stage runs, step by step, so that what another
 task does while a stage waits is not counted to it. ``elapsed`` is from its beginning to its end,
@@ -10,34 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
-from collections.abc import Sequence as Seq
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any, Generic, ParamSpec, TypeVar
-from unittest import mock
-from uuid import UUID
-
-from bus.outbox import Outbox, OutboxRow
-from bus.port import Consumer, Log, Producer, RebalanceListener
-from bus.record import OutRecord, Record, TopicPartition
-
-from tests.load.stores import Analyses, Analysis, Kit
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# Synchronous parts of the bus that no port separates, and what they are called in the table.
-_FUNCTIONS = (
-    ("bus.batch_consumer.decode", "decode"),
-    ("bus.apply.derive", "derive outputs"),
-    ("bus.apply.TransactionalApply._count", "metrics"),
-    ("bus.tracing.start_process", "spans"),
-    ("bus.tracing.start_send", "spans"),
-    ("bus.tracing.traceparent_of", "spans"),
-    ("bus.outbox.OutboxRow.record", "rows to records"),
-    ("bus.relay.Relay._count", "metrics"),
-)
 
 
 @dataclass
@@ -118,29 +98,3 @@ class _Stepped(Generic[T]):
             return step()
         finally:
             self._stage.cpu += time.thread_time() - begun
-
-
-@contextmanager
-def patched(stages: Stages) -> Iterator[None]:
-    """Timers around the synchronous parts while the block runs."""
-    with ExitStack() as stack:
-        for target, name in _FUNCTIONS:
-            original = _resolved(target)
-            stack.enter_context(mock.patch(target, stages.timed(name, original)))
-        yield
-
-
-def _resolved(target: str) -> Callable[..., Any]:
-    owner, attribute = mock._get_target(target)  # type: ignore[attr-defined]
-    function: Callable[..., Any] = getattr(owner(), attribute)
-    return function
-
-
-def timed_kit(kit: Kit, stages: Stages) -> Kit:
-    """A kit whose store, repository and outbox are timed."""
-    return Kit(
-        _TimedStore(kit, stages),
-        _TimedOutbox(kit.outbox, stages),
-        lambda transaction: _TimedAnalyses(kit.bind(transaction.inner), stages),
-        kit.close,
-    )

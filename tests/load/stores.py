@@ -13,7 +13,6 @@ from bus.store import TransactionalStore
 from bus.stores.postgres import PostgresOutbox, PostgresStore, PostgresTransaction, connect
 from contracts.events.visibility import AnswerAnalyzed
 from devkit.embedded import EmbeddedPostgres
-
 from tests.load.dict_store import DictOutbox, DictStore, DictTransaction, State
 
 _TABLE = """CREATE TABLE analyses (

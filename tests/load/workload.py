@@ -15,7 +15,6 @@ from contracts.envelope import Envelope, to_headers
 from contracts.events.completion import CompletionFinished, Origin, Usage
 from contracts.events.visibility import AnswerAnalyzed, Mention
 from contracts.topics import ANSWER_ANALYZED, COMPLETION_FINISHED, Topic
-
 from tests.load.stores import Analyses, Analysis
 
 BATCH = 500

@@ -117,7 +117,9 @@ class Process:
 
     async def bury(self) -> None:
         """Let go of what the dead process held: connections, and the lock on the file."""
-        await asyncio.gather(*self._died, return_exceptions=True)
+        dead = [task for task in self._died if task is not asyncio.current_task()]
+        await asyncio.gather(*dead, return_exceptions=True)
+        self._died.clear()
         await self._kit.drop()
         await self.log.close()
 

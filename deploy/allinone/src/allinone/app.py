@@ -12,15 +12,14 @@ from devkit.simulator import SimulatorConfig, default_config, load_config
 from runtime import tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
-from runtime.loop_lag import LoopLag
+from runtime.loop_lag import loop_lag
 from runtime.server import HttpServer
 from runtime.settings import load
-from runtime.tasks import Background
 
 from allinone.control import Control
 from allinone.data_dir import DataDir
 from allinone.embedded import Embedded
-from allinone.pruning import prune_log
+from allinone.pruning import log_pruning
 from allinone.services import SERVICES
 
 NAME = "allinone"
@@ -125,9 +124,8 @@ class AllInOne:
         app.router.routes.extend(control.routes())
         ops = HttpServer(app, "127.0.0.1", self._options.ops_port, variable="LIMELIGHT_OPS_PORT")
         parts = [part for service in self._services.values() for part in service.components]
-        pruning = Background("log pruning", lambda stopping: prune_log(embedded.log, stopping))
         self._ops = ops
-        whole = Service([LoopLag(NAME), ops, pruning, *parts])
+        whole = Service([loop_lag(NAME), ops, log_pruning(embedded.log), *parts])
         await whole.start()
         self._whole = whole
         control.announce(ops.url)

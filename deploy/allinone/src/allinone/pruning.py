@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from bus.errors import LogUnavailable
 from bus.local import LocalLog
 from runtime.logging import logger
-from runtime.tasks import wait_for
+from runtime.tasks import Periodic
 
 _log = logger(__name__)
 EVERY_SECONDS = 600.0
 
 
-async def prune_log(log: LocalLog, stopping: asyncio.Event) -> None:
-    """Prune every ten minutes until stopped."""
-    while not await wait_for(stopping, EVERY_SECONDS):
-        try:
-            gone = await log.prune(time.time_ns() // 1_000_000)
-        except LogUnavailable as error:
-            _log.warning("log not pruned", error=str(error))
-        else:
-            _log.info("log pruned", records=gone)
+def log_pruning(log: LocalLog) -> Periodic:
+    """Prunes every ten minutes."""
+
+    async def prune() -> None:
+        gone = await log.prune(time.time_ns() // 1_000_000)
+        _log.info("log pruned", records=gone)
+
+    return Periodic("log pruning", EVERY_SECONDS, prune, (LogUnavailable,))

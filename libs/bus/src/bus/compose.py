@@ -15,10 +15,10 @@ from bus.batch_consumer import BatchConsumer
 from bus.dead_letter import DeadLetters
 from bus.host import Service
 from bus.in_flight_consumer import Handle, InFlightConsumer
-from bus.lag import LagMeter
+from bus.lag import lag_meter
 from bus.outbox import Outbox
 from bus.port import Log
-from bus.pruning import Pruner, inbox_retention
+from bus.pruning import inbox_retention, pruner
 from bus.relay import Relay
 from bus.replay import Replays
 from bus.retry import RetryPolicy
@@ -50,8 +50,8 @@ async def transactional(
     parts: list[Component] = [
         relay,
         consumer,
-        LagMeter(log, name, topics),
-        Pruner(name, store, inbox_retention(topics), clock),
+        lag_meter(log, name, topics),
+        pruner(name, store, inbox_retention(topics), clock),
     ]
     replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
     return Service(parts, {"consumer": consumer.healthy, "relay": relay.healthy}, replays)
@@ -89,4 +89,4 @@ async def in_flight(
 
     replays = Replays(log, name, {topic.name: topic}, apply, dead_letters)
     checks = {"consumer": consumer.healthy, "relay": relay.healthy}
-    return Service([relay, consumer, LagMeter(log, name, [topic])], checks, replays)
+    return Service([relay, consumer, lag_meter(log, name, [topic])], checks, replays)

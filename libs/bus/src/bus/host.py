@@ -14,7 +14,7 @@ from contracts.topics import Topic
 from runtime import crash, logging, tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
-from runtime.loop_lag import LoopLag
+from runtime.loop_lag import loop_lag
 from runtime.server import HttpServer
 from runtime.settings import BadSettings, ServiceSettings, load
 from runtime.tasks import Component
@@ -97,7 +97,7 @@ async def _run(spec: ServiceSpec, settings: ServiceSettings) -> None:
         settings.ops_port,
         variable="LIMELIGHT_OPS_PORT",
     )
-    whole = Service([LoopLag(spec.name), ops, *service.components])
+    whole = Service([loop_lag(spec.name), ops, *service.components])
     await whole.start()
     _log.info("started", ops_port=ops.port)
     died = await until_ended()

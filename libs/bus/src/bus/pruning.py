@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 from contracts.events.base import Event
 from contracts.topics import Topic
 from runtime.clock import Clock
-from runtime.deadline import Deadline
 from runtime.logging import logger
-from runtime.tasks import Background, wait_for
+from runtime.tasks import Periodic
 
 from bus.errors import Transient
 from bus.store import TransactionalStore
@@ -32,32 +30,14 @@ def inbox_retention(topics: Sequence[Topic[Event]]) -> timedelta:
     return max((topic.retention or timedelta(0) for topic in topics), default=timedelta(0)) + MARGIN
 
 
-class Pruner:
+def pruner(
+    service: str, store: TransactionalStore[Any], retention: timedelta, clock: Clock
+) -> Periodic:
     """Prunes a store every hour."""
 
-    def __init__(
-        self, service: str, store: TransactionalStore[Any], retention: timedelta, clock: Clock
-    ) -> None:
-        self._service = service
-        self._store = store
-        self._retention = retention
-        self._clock = clock
-        self._task = Background(f"{service} pruner", self._run)
+    async def prune() -> None:
+        before = clock.now() - retention
+        gone = await store.prune(before, before)
+        _log.info("pruned", service=service, rows=gone)
 
-    async def start(self) -> None:
-        """Begin to prune."""
-        await self._task.start()
-
-    async def stop(self, deadline: Deadline) -> None:
-        """Stop pruning."""
-        await self._task.stop(deadline)
-
-    async def _run(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            before = self._clock.now() - self._retention
-            try:
-                gone = await self._store.prune(before, before)
-                _log.info("pruned", service=self._service, rows=gone)
-            except Transient as error:
-                _log.warning("not pruned", service=self._service, error=str(error))
-            await wait_for(stopping, EVERY_SECONDS)
+    return Periodic(f"{service} pruner", EVERY_SECONDS, prune, (Transient,))

@@ -14,7 +14,7 @@ from contracts.telemetry import OUTBOX_OLDEST, OUTBOX_PUBLISHED
 from runtime.deadline import Deadline
 from runtime.logging import logger
 from runtime.metrics import counter, gauge
-from runtime.tasks import Background, wait_for
+from runtime.tasks import Background, Periodic, wait_for
 
 from bus import tracing
 from bus.errors import RecordTooLarge, Transient, Unavailable
@@ -38,7 +38,9 @@ class Relay:
         self._batch = batch
         self._producer: Producer | None = None
         self._task = Background(f"{service} relay", self._run)
-        self._meter = Background(f"{service} outbox meter", self._measure)
+        self._meter = Periodic(
+            f"{service} outbox meter", MEASURE_SECONDS, self._measure, (Transient,)
+        )
 
     async def start(self) -> None:
         """Begin to publish as soon as no other process does."""
@@ -127,11 +129,5 @@ class Relay:
         for topic, number in Counter(row.topic for row in rows).items():
             counter(OUTBOX_PUBLISHED).labels(self._service, topic).inc(number)
 
-    async def _measure(self, stopping: asyncio.Event) -> None:
-        oldest = gauge(OUTBOX_OLDEST).labels(self._service)
-        while not stopping.is_set():
-            try:
-                oldest.set(await self._outbox.oldest_age())
-            except Transient as error:
-                _log.warning("outbox not measured", service=self._service, error=str(error))
-            await wait_for(stopping, MEASURE_SECONDS)
+    async def _measure(self) -> None:
+        gauge(OUTBOX_OLDEST).labels(self._service).set(await self._outbox.oldest_age())

@@ -6,30 +6,20 @@ import asyncio
 
 from contracts.telemetry import LOOP_LAG
 
-from runtime.deadline import Deadline
 from runtime.metrics import histogram
-from runtime.tasks import Background
+from runtime.tasks import Periodic
+
+SLEEP_SECONDS = 0.1
 
 
-class LoopLag:
-    """A timer of ``interval`` seconds; what it comes late goes into a histogram."""
+def loop_lag(service: str) -> Periodic:
+    """A timer that runs all the time; what it comes late goes into a histogram."""
+    observe = histogram(LOOP_LAG).labels(service).observe
 
-    def __init__(self, service: str, interval: float = 0.1) -> None:
-        self._observe = histogram(LOOP_LAG).labels(service).observe
-        self._interval = interval
-        self._task = Background(f"{service} loop lag", self._run)
-
-    async def start(self) -> None:
-        """Begin to measure."""
-        await self._task.start()
-
-    async def stop(self, deadline: Deadline) -> None:
-        """Stop measuring."""
-        await self._task.stop(deadline)
-
-    async def _run(self, stopping: asyncio.Event) -> None:
+    async def sleep() -> None:
         loop = asyncio.get_running_loop()
-        while not stopping.is_set():
-            due = loop.time() + self._interval
-            await asyncio.sleep(self._interval)
-            self._observe(max(0.0, loop.time() - due))
+        due = loop.time() + SLEEP_SECONDS
+        await asyncio.sleep(SLEEP_SECONDS)
+        observe(max(0.0, loop.time() - due))
+
+    return Periodic(f"{service} loop lag", 0, sleep)

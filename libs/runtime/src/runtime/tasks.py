@@ -68,6 +68,46 @@ class Background:
             crash.report(self._name)
 
 
+class Periodic:
+    """Runs ``action`` at once and then every ``seconds``, until it is asked to stop.
+
+    An ``expected`` exception (a store that is down, say) is logged, and the next turn tries again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        seconds: float,
+        action: Callable[[], Awaitable[None]],
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._action = action
+        self._expected = expected
+        self._task = Background(name, self._run)
+
+    async def start(self) -> None:
+        """Begin."""
+        await self._task.start()
+
+    async def stop(self, deadline: Deadline) -> None:
+        """End after the turn at hand."""
+        await self._task.stop(deadline)
+
+    async def healthy(self) -> bool:
+        """Whether it is still at work."""
+        return self._task.running
+
+    async def _run(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            try:
+                await self._action()
+            except self._expected as error:
+                _log.warning("this turn failed", task=self._name, error=str(error))
+            await wait_for(stopping, self._seconds)
+
+
 async def wait_for(event: asyncio.Event, timeout: float) -> bool:
     """Wait until ``event`` is set or ``timeout`` seconds passed; whether it was set."""
     try:

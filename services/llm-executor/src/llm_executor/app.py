@@ -26,7 +26,7 @@ from llm_executor.adapters.providers import (
 from llm_executor.calling import SERVICE as NAME
 from llm_executor.calling import CallPolicy
 from llm_executor.handlers import Executor, on_completion_requested
-from llm_executor.leases import LeaseRenewal
+from llm_executor.leases import lease_renewal
 from llm_executor.settings import Settings
 
 
@@ -48,7 +48,7 @@ async def build(settings: Settings, log: Log) -> Service:
         partial(on_completion_requested, executor=executor),
         window=settings.max_in_flight,
     )
-    leases = LeaseRenewal(store, executor.active, settings.lease_seconds)
+    leases = lease_renewal(store, executor.active, settings.lease_seconds)
     return replace(
         service,
         components=[Closing(pool.close), Closing(providers.close), leases, *service.components],

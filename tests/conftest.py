@@ -1,4 +1,4 @@
-"""A running all-in-one, spoken to only through HTTP, its command line and its log."""
+"""The all-in-one that system tests start: spoken to through HTTP, its command line and its log."""
 
 from __future__ import annotations
 
