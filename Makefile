@@ -61,9 +61,11 @@ format: setup ## Write code in the house style
 generate: setup ## Schemas, AsyncAPI and docs/events.md from the contracts
 	$(BIN)/python -m contracts.generate
 
-lock: $(VENV)/bin/python ## Resolve dependencies anew into requirements.lock
-	$(UV) export -q --all-packages --no-emit-workspace --format requirements-txt \
-		--no-header --upgrade -o requirements.lock
+EXPORT := export -q --no-emit-workspace --format requirements-txt --no-header
+lock: $(VENV)/bin/python ## Resolve dependencies anew into the two locks: all, and what images need
+	$(UV) $(EXPORT) --all-packages --upgrade -o requirements.lock
+	$(UV) $(EXPORT) --no-dev $(patsubst services/%,--package limelight-%,$(filter services/%,$(MEMBERS))) \
+		-o requirements-services.lock
 
 release-contracts: setup ## Freeze today's contracts: make release-contracts VERSION=0.2.0
 	$(BIN)/python -m contracts.release $(VERSION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -20,19 +21,19 @@ def certain() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory, certain: dict[str, str]) -> Path:
+def template(certain: dict[str, str]) -> Iterator[Path]:
     """A data directory that was started and stopped once, to be copied instead of made anew."""
-    folder = tmp_path_factory.mktemp("template") / "data"
-    process = LimelightProcess(folder, environment=certain)
-    process.start()
-    assert process.stop() == 0, process.output()
-    return folder
+    with tempfile.TemporaryDirectory(prefix="limelight-") as folder:
+        process = LimelightProcess(Path(folder) / "data", environment=certain)
+        process.start()
+        assert process.stop() == 0, process.output()
+        yield process.data_dir
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, template: Path) -> Path:
+def data_dir(server_folder: Path, template: Path) -> Path:
     """A fresh copy of the template; ``cp`` keeps the owner of PostgreSQL's files."""
-    copy = tmp_path / "data"
+    copy = server_folder / "data"
     cp = shutil.which("cp")
     assert cp is not None
     subprocess.run([cp, "-a", str(template), str(copy)], check=True)

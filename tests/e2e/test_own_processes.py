@@ -21,6 +21,7 @@ from devkit.kafka_server import KafkaServer, ServerUnavailable
 from devkit.limelight_process import free_port
 
 T = TypeVar("T")
+pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
 SERVICES = ("gateway", "llm_executor", "mention_analyzer")
 KEY = "lk_for-the-processes-of-this-test"
 RUN = {
@@ -32,10 +33,10 @@ RUN = {
 
 
 @pytest.fixture
-def kafka(tmp_path: Path) -> Iterator[KafkaServer]:
+def kafka(server_folder: Path) -> Iterator[KafkaServer]:
     """A broker; the test is skipped with the reason where none can be had."""
     try:
-        server = KafkaServer.start(tmp_path / "kafka")
+        server = KafkaServer.start(server_folder / "kafka")
     except ServerUnavailable as error:
         pytest.skip(f"Apache Kafka: {error}")
     yield server
@@ -108,9 +109,9 @@ class Processes:
         return report
 
 
-def test_a_run_over_kafka(kafka: KafkaServer, tmp_path: Path, certain: dict[str, str]) -> None:
+def test_a_run_over_kafka(kafka: KafkaServer, server_folder: Path, certain: dict[str, str]) -> None:
     with ExitStack() as stack:
-        stores = stack.enter_context(_Stores(tmp_path))
+        stores = stack.enter_context(_Stores(server_folder))
         simulator, simulator_url = _simulator(certain["LIMELIGHT_SIMULATOR_CONFIG"])
         stack.callback(simulator.wait)
         stack.callback(simulator.terminate)
@@ -121,7 +122,7 @@ def test_a_run_over_kafka(kafka: KafkaServer, tmp_path: Path, certain: dict[str,
             "LIMELIGHT_BOOTSTRAP_KEY": KEY,
         }
         _apply_topics(environment)
-        processes = Processes(tmp_path, environment)
+        processes = Processes(server_folder, environment)
         stack.callback(processes.stop)
         for service in SERVICES:
             processes.start(service, stores.dsn(service))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
 from bus.port import Consumer, Log, Producer
@@ -12,6 +12,7 @@ from bus.record import OutRecord
 from contracts.events.completion import CompletionFinished
 from contracts.events.visibility import AnswerAnalyzed
 from faststream.kafka import KafkaBroker
+from faststream.middlewares import AckPolicy
 from tests.load.measuring import background
 from tests.load.workload import BATCH, Route, analyzed, bare_output
 
@@ -81,15 +82,26 @@ async def _in_batches(consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, ta
         await consumer.commit()
 
 
-@asynccontextmanager
-async def faststream(servers: str, route: Route, max_records: int) -> AsyncIterator[None]:
-    """Subscriber and publisher as its guide shows them, but reading from the start of the topic.
+def faststream(servers: str, route: Route, max_records: int) -> AbstractAsyncContextManager[None]:
+    """The defaults: offsets committed in the background before a handler is done, acks=1."""
+    return _faststream(servers, route, max_records, AckPolicy.ACK_FIRST)
 
-    The defaults: offsets committed in the background before a handler is done, acks=1.
-    """
+
+def faststream_acking(
+    servers: str, route: Route, max_records: int
+) -> AbstractAsyncContextManager[None]:
+    """Offsets committed when a handler is done, even if it raised; acks=1."""
+    return _faststream(servers, route, max_records, AckPolicy.ACK)
+
+
+@asynccontextmanager
+async def _faststream(
+    servers: str, route: Route, max_records: int, policy: AckPolicy
+) -> AsyncIterator[None]:
+    """Subscriber and publisher as its guide shows them, but reading from the start of the topic."""
     # A batch of outputs must fit: publish_batch raises when it does not.
     broker = KafkaBroker(servers, logger=None, max_batch_size=_BATCH_BYTES)
-    (_subscribe_singly if max_records == 1 else _subscribe_in_batches)(broker, route)
+    (_subscribe_singly if max_records == 1 else _subscribe_in_batches)(broker, route, policy)
     await broker.start()
     try:
         yield
@@ -97,18 +109,24 @@ async def faststream(servers: str, route: Route, max_records: int) -> AsyncItera
         await broker.stop()
 
 
-def _subscribe_singly(broker: KafkaBroker, route: Route) -> None:
-    @broker.subscriber(route.source.name, group_id=route.name, auto_offset_reset="earliest")
+def _subscribe_singly(broker: KafkaBroker, route: Route, policy: AckPolicy) -> None:
+    @broker.subscriber(
+        route.source.name,
+        group_id=route.name,
+        auto_offset_reset="earliest",
+        ack_policy=policy,
+    )
     @broker.publisher(route.target.name)
     async def handle(event: CompletionFinished) -> AnswerAnalyzed:
         return analyzed(event)
 
 
-def _subscribe_in_batches(broker: KafkaBroker, route: Route) -> None:
+def _subscribe_in_batches(broker: KafkaBroker, route: Route, policy: AckPolicy) -> None:
     @broker.subscriber(
         route.source.name,
         group_id=route.name,
         auto_offset_reset="earliest",
+        ack_policy=policy,
         batch=True,
         max_records=BATCH,
     )

@@ -34,9 +34,16 @@ class Stages:
 
     found: defaultdict[tuple[str, str], Stage] = field(default_factory=lambda: defaultdict(Stage))
 
+    garbage: float = 0.0
+
     def clear(self) -> None:
         """Begin anew."""
         self.found.clear()
+        self.garbage = 0.0
+
+    def collecting(self, phase: str, _: dict[str, int]) -> None:
+        """For ``gc.callbacks``: how long collections take, whichever stage they come upon."""
+        self.garbage += time.thread_time() * (1 if phase == "stop" else -1)
 
     def of(self, name: str) -> Stage:
         """The stage of this name in the task that runs now."""

@@ -75,8 +75,8 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def traced(tmp_path: Path, collector: Collector) -> Iterator[LimelightProcess]:
+def traced(server_folder: Path, collector: Collector) -> Iterator[LimelightProcess]:
     """A running all-in-one that exports to it."""
     environment = {"LIMELIGHT_OTLP_ENDPOINT": collector.url}
-    with LimelightProcess(tmp_path / "data", environment=environment) as process:
+    with LimelightProcess(server_folder / "data", environment=environment) as process:
         yield process.start()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-# Test modules are imported by file; what they share is imported by name from the repository.
-sys.path.append(str(Path(__file__).parents[3]))
 pytest.register_assert_rewrite("devkit.conformance.store")
 
 from bus.local import LocalLog  # noqa: E402
@@ -23,19 +21,26 @@ from libs.bus.tests.toy_stores import BOOKING, Kit, MemoryKit, PostgresKit, Serv
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("postgres")
-    migrations = tmp_path_factory.mktemp("migrations")
+    """A server of the bus's own: some tests take it away and bring it back."""
+    with tempfile.TemporaryDirectory(prefix="limelight-") as folder:
+        yield from _served(Path(folder) / "postgres", tmp_path_factory.mktemp("migrations"))
+
+
+def _served(folder: Path, migrations: Path) -> Iterator[Server]:
     (migrations / "0001.booking.sql").write_text(BOOKING)
 
-    async def start() -> tuple[EmbeddedPostgres, str]:
-        server = await EmbeddedPostgres.start(folder)
-        dsn = await server.database("toy")
+    async def start() -> str:
+        dsn = await (await EmbeddedPostgres.start(folder)).database("toy")
         await migrate(dsn, migrations)
-        return server, dsn
+        return dsn
 
-    server, dsn = asyncio.run(start())
+    async def stop() -> None:
+        # A test may have started it again since: the first handle would stop what is gone.
+        await (await EmbeddedPostgres.start(folder)).stop()
+
+    dsn = asyncio.run(start())
     yield Server(folder, dsn)
-    asyncio.run(server.stop())
+    asyncio.run(stop())
 
 
 @pytest_asyncio.fixture

@@ -101,6 +101,7 @@ class Process:
     async def start(self) -> None:
         """Open everything and begin."""
         self._others = asyncio.all_tasks()
+        await self._kit.drop()
         await self._kit.reconnect()
         self.log = await LocalLog.open(self._path, sync="normal")
         await self.log.create_topics(ALL_TOPICS)

@@ -28,6 +28,7 @@ from devkit.conformance.log import LogConformance
 from devkit.conformance.polling import drain, numbered, positions, read_all, send, unique, values
 from devkit.kafka_server import KafkaServer, ServerUnavailable
 
+pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
 DAY = timedelta(days=1)
 SHORT = 3.0  # seconds a log waits for a broker that is away
 _CONNECT = """

@@ -288,6 +288,35 @@ async def test_two_members_share_the_work(log: LocalLog, memory_kit: MemoryKit) 
     assert await memory_kit.booked() == {account: list(range(90)) for account in accounts}
 
 
+@pytest.mark.asyncio
+async def test_what_a_member_holds_leaves_with_its_partition(
+    log: LocalLog, memory_kit: MemoryKit
+) -> None:
+    accounts = apart(3)
+    desks = [Desk(failing={0: lambda: Unavailable("down")}) for _ in range(2)]
+    await send(log, [order(account, 0) for account in accounts])
+    async with running(log, memory_kit, desks[0]):
+        await until(lambda: _all_seen(desks[:1], accounts), "the first one holds all")
+        async with running(log, memory_kit, desks[1]):
+            for desk in desks:
+                desk.seen.clear()
+            await until(lambda: _all_seen(desks, accounts), "each holds its own")
+            first, second = ({account for account, _ in desk.seen} for desk in desks)
+            assert first
+            assert second
+            assert first.isdisjoint(second)
+            for desk in desks:
+                desk.failing.clear()
+            await settled(log, memory_kit)
+    assert await memory_kit.booked() == {account: [0] for account in accounts}
+
+
+async def _all_seen(desks: list[Desk], accounts: list[str]) -> bool:
+    """Whether every account was tried several times, by whomever."""
+    counts = Counter(account for desk in desks for account, _ in desk.seen)
+    return all(counts[account] >= 5 for account in accounts)
+
+
 def test_the_toy_accounts_are_apart() -> None:
     assert len({place_of(account) for account in apart(3)}) == 3
     assert place_of("a") in {TopicPartition(PLACED.name, n) for n in range(3)}

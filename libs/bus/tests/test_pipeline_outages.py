@@ -192,6 +192,22 @@ async def test_rows_that_were_not_sent_before_the_stop_go_out_at_the_next_start(
     assert told(await published(faulty)) == {"a": [0, 1, 2]}
 
 
+@pytest.mark.asyncio
+async def test_a_relay_that_stops_sends_what_is_there_first(
+    faulty: FaultyLog, faults: Faults, kit: Kit
+) -> None:
+    faults.closed = {BOOKED.name}
+    async with kit.store.transaction() as transaction:
+        await transaction.add(_rows(3))
+    relay = Relay(GROUP, kit.outbox, faulty)
+    await relay.start()
+    await failed(faults, 1)
+    faults.closed = set()  # it would look again in a second
+    await relay.stop(Deadline(5))
+    assert await kit.unpublished() == 0
+    assert told(await published(faulty)) == {"a": [0, 1, 2]}
+
+
 class _Mailing:
     """A consumer of bookings, with a store of its own."""
 

@@ -148,6 +148,7 @@ async def test_a_value_that_does_not_fit_is_no_outage(store: PostgresStore) -> N
         (asyncpg.TooManyConnectionsError("x"), Unavailable),
         (asyncpg.DiskFullError("x"), Unavailable),
         (asyncpg.ReadOnlySQLTransactionError("x"), Unavailable),
+        (asyncpg.InternalClientError("another operation is in progress"), Unavailable),
         (ConnectionRefusedError(), Unavailable),
         (TimeoutError(), Unavailable),
         (asyncpg.UniqueViolationError("x"), asyncpg.UniqueViolationError),

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import gateway
 import pytest
 import pytest_asyncio
-
-# Test modules are imported by file; what they share is imported by name from the repository.
-sys.path.append(str(Path(__file__).parents[3]))
-
 from bus.migrate import migrate
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
-from services.gateway.tests.kits import Kit, MemoryKit, PostgresKit
+from services.gateway.tests.kits import Kit, MemoryKit, PostgresKit, redis_on
 
 MIGRATIONS = Path(gateway.__file__).parent / "migrations"
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    server = asyncio.run(EmbeddedPostgres.start(tmp_path_factory.mktemp("gateway-postgres")))
-    yield server
-    asyncio.run(server.stop())
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +49,6 @@ def kit(request: pytest.FixtureRequest) -> Kit:
 
 @pytest_asyncio.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = await EmbeddedRedis.start(tmp_path / "redis")
+    server = await redis_on(tmp_path / "redis")
     yield server
     await server.stop()

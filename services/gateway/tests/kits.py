@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -12,12 +14,14 @@ from bus.outbox import OutboxRow
 from bus.store import TransactionalStore
 from bus.stores.memory import MemoryStore
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
+from devkit.embedded import EmbeddedRedis
 from gateway.adapters.memory import MemoryKeys, MemoryRuns
 from gateway.adapters.postgres import (
     PostgresKeyRepository,
     PostgresRunReader,
     PostgresRunRepository,
 )
+from gateway.adapters.redis import RedisRateLimiter
 from gateway.domain.models import (
     AnalyzedAnswer,
     ApiKey,
@@ -87,6 +91,16 @@ class PostgresKit:
 
     async def close(self) -> None:
         await self.pool.close()
+
+
+async def redis_on(data_dir: Path) -> EmbeddedRedis:
+    """A Redis that answers: its socket is there a moment before it listens."""
+    server = await EmbeddedRedis.start(data_dir)
+    probe = RedisRateLimiter(server.url, "1/second")
+    async with asyncio.timeout(10):
+        while not await probe.healthy():
+            pass
+    return server
 
 
 def an_api_key(tenant_id: str, secret: str, name: str = "test") -> ApiKey:

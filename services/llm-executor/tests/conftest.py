@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import llm_executor
@@ -14,13 +14,6 @@ from bus.stores.postgres import Pool, connect
 from devkit.embedded import EmbeddedPostgres
 
 MIGRATIONS = Path(llm_executor.__file__).parent / "migrations"
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    server = asyncio.run(EmbeddedPostgres.start(tmp_path_factory.mktemp("executor-postgres")))
-    yield server
-    asyncio.run(server.stop())
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ class Failure(Part):
         description=(
             "rate-limited, overloaded, server-error, timed-out, connection-failed, auth, "
             "out-of-credit, bad-request, context-too-long, content-filtered, unknown-provider, "
-            "unknown-model, malformed-answer, deadline-passed, outcome-unknown"
+            "unknown-model, malformed-answer, answer-too-large, deadline-passed"
         )
     )
     message: str = Field(description="what happened and what to do; never holds a secret")

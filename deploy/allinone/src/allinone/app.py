@@ -156,6 +156,6 @@ class AllInOne:
 
 def _port(variable: str, default: int) -> int:
     text = os.environ.get(variable, str(default))
-    if not text.isdigit() or int(text) > 65535:
+    if not text.isdecimal() or int(text) > 65535:
         raise ValueError(f"{variable} is {text!r}: give a port from 0 to 65535")
     return int(text)

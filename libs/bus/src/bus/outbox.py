@@ -14,9 +14,12 @@ from contracts.events.base import Event
 from contracts.topics import Topic
 
 from bus.codec import Emit
+from bus.errors import RecordTooLarge
 from bus.record import Headers, OutRecord
 
 E = TypeVar("E", bound=Event)
+# The log counts key and headers into a record's size.
+HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,17 @@ class Outbox(Protocol):
 
 
 def originate(topic: Topic[E], event: E, envelope: Envelope) -> OutboxRow:
-    """A row for an event that a command caused; the envelope is the caller's."""
-    return OutboxRow(envelope, topic.key_of(event), event.model_dump_json().encode())
+    """A row for an event that a command caused; the envelope is the caller's.
+
+    Raises:
+        RecordTooLarge: the topic does not take an event of this size. In the outbox it would stop
+            every event behind it.
+    """
+    payload = event.model_dump_json().encode()
+    limit = topic.max_record_bytes - HEADER_BYTES
+    if len(payload) > limit:
+        raise RecordTooLarge(f"{topic.name}: {len(payload)} bytes, allowed are {limit}")
+    return OutboxRow(envelope, topic.key_of(event), payload)
 
 
 def derive(

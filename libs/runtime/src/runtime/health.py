@@ -28,21 +28,17 @@ class Checks:
         self._running: dict[str, asyncio.Task[bool]] = {}
 
     async def run(self) -> dict[str, bool]:
-        """The answer of every check, within ``CHECK_SECONDS``."""
-        for name, check in self._checks.items():
-            late = self._running.get(name)
-            if late is None or late.done():  # an answer that came too late is of no use now
-                self._running[name] = asyncio.create_task(_answer(check))
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=CHECK_SECONDS)
-        return {name: self._taken(name) for name in self._checks}
+        """The answer of every check, within ``CHECK_SECONDS``; callers at once share it."""
+        tasks = {name: self._running_or_begun(name) for name in self._checks}
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=CHECK_SECONDS)
+        return {name: task.done() and task.result() for name, task in tasks.items()}
 
-    def _taken(self, name: str) -> bool:
+    def _running_or_begun(self, name: str) -> asyncio.Task[bool]:
         task = self._running.get(name)
-        if task is None or not task.done():
-            return False
-        del self._running[name]
-        return task.result()
+        if task is None or task.done():  # an answer that came too late is of no use now
+            task = self._running[name] = asyncio.create_task(_answer(self._checks[name]))
+        return task
 
 
 async def _answer(check: Check) -> bool:

@@ -21,7 +21,7 @@ _NARRATORS = (
     "yoyo",
 )
 _SECRET_NAME = re.compile(r"(api_?key|authorization|password|secret|token)$", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"\b(sk-|lk_|Bearer )[A-Za-z0-9_\-]{8,}|://([^:/@\s]+):[^@/\s]+@")
+_SECRET_VALUE = re.compile(r"\b(sk-|lk_|Bearer )[A-Za-z0-9_\-]{8,}|://[^:/@\s]*:[^@/\s]+@")
 
 
 def configure(service: str, level: str = "INFO", style: str = "json") -> None:

@@ -18,7 +18,9 @@ class ServiceSettings(BaseSettings):
         description="the event log: kafka://host:port[,host:port] or local:PATH",
     )
     ops_host: str = Field(default="0.0.0.0", description="address of the ops port")  # noqa: S104
-    ops_port: int = Field(default=9090, description="port of /livez, /readyz, /metrics; 0 picks")
+    ops_port: int = Field(
+        default=9090, ge=0, le=65535, description="port of /livez, /readyz, /metrics; 0 picks"
+    )
     shutdown_seconds: float = Field(default=25.0, description="time to drain on SIGTERM")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: str = Field(default="json", description="json, or console for people")

@@ -20,6 +20,7 @@ from contracts.topics import (
 )
 from runtime.ids import new_id
 from runtime.server import HttpServer
+from runtime.settings import BadSettings
 from runtime.tasks import Closing
 
 from gateway.adapters.postgres import (
@@ -43,7 +44,7 @@ async def build(settings: Settings, log: Log) -> Service:
     await migrate(settings.postgres_dsn, Path(__file__).parent / "migrations")
     pool = await connect(settings.postgres_dsn, NAME)
     store, keys = PostgresStore(pool), PostgresKeyRepository(pool)
-    limiter = RedisRateLimiter(settings.redis_url, settings.rate_limit)
+    limiter = _limiter(settings)
     await _bootstrap(settings, keys)
     ports = Ports(
         store=store,
@@ -71,6 +72,13 @@ async def build(settings: Settings, log: Log) -> Service:
         components=[Closing(pool.close), *service.components, server],
         checks={**service.checks, "postgres": store.healthy, "redis": limiter.healthy},
     )
+
+
+def _limiter(settings: Settings) -> RedisRateLimiter:
+    try:
+        return RedisRateLimiter(settings.redis_url, settings.rate_limit)
+    except ValueError as error:
+        raise BadSettings(f"LIMELIGHT_RATE_LIMIT: {error}, for example 600/minute") from error
 
 
 async def _bootstrap(settings: Settings, keys: KeyRepository) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from bus.errors import RecordTooLarge
 from bus.failpoint import hit
 from bus.outbox import OutboxRow, originate
 from bus.store import T, TransactionalStore
@@ -26,8 +27,6 @@ from gateway.domain.rules import plan
 E = TypeVar("E", bound=Event)
 SOURCE = "gateway"
 COMPLETION_DEADLINE = timedelta(hours=24)
-# A record is its headers and framing too; they stay far below this.
-HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +130,10 @@ def _row(run: Run, topic: Topic[E], event: E, now: datetime, traceparent: str | 
         correlation_id=str(run.run_id),
         traceparent=traceparent,
     )
-    row = originate(topic, event, envelope)
-    _check_size(topic.max_record_bytes - HEADER_BYTES, len(row.payload))
-    return row
-
-
-def _check_size(limit: int, size: int) -> None:
-    """What the log refuses would stop all events behind it, so it is not accepted."""
-    if size > limit:
+    try:
+        return originate(topic, event, envelope)
+    except RecordTooLarge as error:
         raise InvalidRun(
-            f"the brands or a prompt make an event of {size} bytes, allowed are {limit}",
+            f"the brands or a prompt make an event that is too large ({error})",
             "name fewer brands or aliases, or shorten the prompt",
-        )
+        ) from error

@@ -8,6 +8,7 @@ import pytest
 from devkit.embedded import EmbeddedRedis
 from gateway.adapters.redis import RedisRateLimiter
 from gateway.domain.models import Quota
+from services.gateway.tests.kits import redis_on
 
 pytestmark = pytest.mark.asyncio
 
@@ -41,14 +42,14 @@ async def test_without_redis_requests_pass_uncounted(tmp_path: Path) -> None:
 
 
 async def test_redis_may_go_down_and_come_back(tmp_path: Path) -> None:
-    redis = await EmbeddedRedis.start(tmp_path / "redis")
+    redis = await redis_on(tmp_path / "redis")
     limiter = RedisRateLimiter(redis.url, "2/hour")
     assert await limiter.healthy()
     assert (await limiter.spend("key")).remaining == 1
     await redis.stop()
     assert (await limiter.spend("key")).remaining == 2
     assert not await limiter.healthy()
-    redis = await EmbeddedRedis.start(tmp_path / "redis")
+    redis = await redis_on(tmp_path / "redis")
     try:
         assert await limiter.healthy()
         assert (await limiter.spend("key")).remaining == 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bus.codec import Delivered
-from bus.errors import Unavailable
+from bus.errors import RecordTooLarge, Unavailable
 from bus.failpoint import hit
-from bus.outbox import derive
+from bus.outbox import OutboxRow, derive
 from contracts import telemetry
 from contracts.envelope import to_headers
 from contracts.events.base import Event
@@ -116,12 +116,24 @@ async def _record(
     ended: Attempted,
     store: CallStore,
 ) -> None:
-    now = datetime.now(UTC)
-    emit = item.emit(COMPLETION_FINISHED, _finished(item, request, ended, now))
-    row = derive([emit], SERVICE, now, {item.envelope.id: traceparent_of()})[0]
+    try:
+        row = _row(item, request, ended)
+    except RecordTooLarge as error:
+        row = _row(item, request, _without_answer(ended, str(error)))
     headers = {name: value.decode() for name, value in to_headers(row.envelope)}
     if not await store.record(key, headers, row.payload):
         _log.warning("another process recorded this call first", completion=str(key.completion_id))
+
+
+def _row(item: Delivered[Event], request: CompletionRequested, ended: Attempted) -> OutboxRow:
+    now = datetime.now(UTC)
+    emit = item.emit(COMPLETION_FINISHED, _finished(item, request, ended, now))
+    return derive([emit], SERVICE, now, {item.envelope.id: traceparent_of()})[0]
+
+
+def _without_answer(ended: Attempted, said: str) -> Attempted:
+    """An answer that no event can carry is a failure that is told, not a call made for ever."""
+    return replace(ended, reply=None, failure_kind="answer-too-large", failure_message=said)
 
 
 def _finished(

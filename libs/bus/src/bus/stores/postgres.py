@@ -38,6 +38,7 @@ _DOWN = (
     asyncpg.InsufficientResourcesError,  # connections, memory, disk
     asyncpg.ReadOnlySQLTransactionError,  # a standby, until it is promoted
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # used between the server's last word and the end of the socket
     asyncpg.InvalidCatalogNameError,
     OSError,
     TimeoutError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket as socketlib
 import subprocess
 import tempfile
 import time
@@ -78,9 +79,19 @@ def _socket_path(data_dir: Path) -> Path:
 
 def _await_socket(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
-    while not socket.exists():
+    while not _listens(socket):
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             said = log.read_text(errors="replace")[-2000:] if log.exists() else "no log"
             raise RedisDidNotStart(f"redis-server did not start:\n{said}")
         time.sleep(0.01)
+
+
+def _listens(path: Path) -> bool:
+    """Whether a connection is taken: the socket's file is there a moment before that."""
+    with socketlib.socket(socketlib.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

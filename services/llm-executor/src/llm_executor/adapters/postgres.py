@@ -145,5 +145,5 @@ def _row(row: asyncpg.Record) -> OutboxRow:
     document = json.loads(row["document"])
     headers = ((name, value.encode()) for name, value in document["headers"].items())
     envelope = from_headers(headers)
-    payload = json.dumps(document["event"], ensure_ascii=False).encode()
+    payload = json.dumps(document["event"], ensure_ascii=False, separators=(",", ":")).encode()
     return OutboxRow(envelope, envelope.subject, payload, row["position"])

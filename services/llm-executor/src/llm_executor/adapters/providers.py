@@ -13,6 +13,8 @@ from llm_executor.domain.errors import CallFailed
 from llm_executor.domain.ports import Provider
 
 BUILT_IN = Path(__file__).with_name("providers.toml")
+NO_KEY = "no-key-is-needed"
+"""What a provider is sent that asks for no key; the SDK wants one all the same."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class ConfiguredProviders:
 
 def _key(name: str, account: Account) -> str:
     if account.api_key_env is None:
-        return "none"
+        return NO_KEY
     key = os.environ.get(account.api_key_env, "")
     if not key:
         raise CallFailed(

@@ -1,7 +1,10 @@
 """Finding brands: whole words, without regard to case.
 
 A name matches where no letter, digit or underscore touches it on either side, so "LI" is not in
-"tile" and "Box" not in "toolbox". A longer name wins over a shorter one at the same place.
+"tile" and "Box" not in "toolbox". Letters of scripts that put no spaces between words (Chinese,
+Japanese, Thai and the like, and Korean, which joins particles to names) do not count as touching:
+there every name would be hidden by its neighbours. A longer name wins over a shorter one at the
+same place.
 """
 
 from __future__ import annotations
@@ -18,6 +21,13 @@ ANALYZER_VERSION = "whole-word-1"
 WHOLE_WORD = "whole-word"
 _WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s+")
+# Unicode blocks: Thai to Lao, Myanmar, Khmer, CJK radicals to ideographs with kana, Hangul,
+# compatibility ideographs, half-width kana, and the supplementary ideographs.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+_TOUCHING = rf"[^\W{_UNSPACED}]"
 
 
 def analyze(answer: Answer, brands: tuple[Brand, ...]) -> Analysis:
@@ -45,7 +55,7 @@ def _matcher(brands: tuple[Brand, ...]) -> tuple[re.Pattern[str], tuple[UUID, ..
     owner_of = {_folded(name): brand.brand_id for brand in brands for name in _names(brand)}
     longest_first = sorted(owner_of, key=lambda name: (-len(name), name))
     choices = "|".join(f"({_spaced(name)})" for name in longest_first)
-    pattern = re.compile(rf"(?<!\w)(?:{choices})(?!\w)", re.IGNORECASE)
+    pattern = re.compile(rf"(?<!{_TOUCHING})(?:{choices})(?!{_TOUCHING})", re.IGNORECASE)
     return pattern, tuple(owner_of[name] for name in longest_first)
 
 

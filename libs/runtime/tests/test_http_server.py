@@ -1,0 +1,184 @@
+"""The HTTP server as a component, and the ops port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import httpx2
+import pytest
+import pytest_asyncio
+from runtime import health
+from runtime.deadline import Deadline
+from runtime.health import Check, Checks, ops_app
+from runtime.server import HttpServer, PortTaken
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+pytestmark = pytest.mark.asyncio
+
+
+async def slow(request: Request) -> Response:
+    await asyncio.sleep(float(request.query_params["seconds"]))
+    return PlainTextResponse("answered")
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[HttpServer]:
+    made = HttpServer(Starlette(routes=[Route("/slow", slow)]), "127.0.0.1", 0)
+    await made.start()
+    yield made
+    await made.stop(Deadline(1))
+
+
+async def get(url: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        return await client.get(url)
+
+
+async def yes() -> bool:
+    return True
+
+
+async def no() -> bool:
+    return False
+
+
+async def broken() -> bool:
+    raise RuntimeError("password=hunter2")
+
+
+async def hanging() -> bool:
+    await asyncio.sleep(60)
+    return True
+
+
+async def test_port_0_picks_a_free_one(server: HttpServer) -> None:
+    assert server.port > 0
+    assert server.url == f"http://127.0.0.1:{server.port}"
+    assert (await get(f"{server.url}/slow?seconds=0")).text == "answered"
+
+
+async def test_an_address_for_all_is_called_by_the_local_one() -> None:
+    assert HttpServer(Starlette(), "0.0.0.0", 8080).url == "http://127.0.0.1:8080"
+
+
+async def test_a_taken_port_is_told_with_the_variable_that_picks_another(
+    server: HttpServer,
+) -> None:
+    second = HttpServer(Starlette(), "127.0.0.1", server.port, variable="LIMELIGHT_OPS_PORT")
+    with pytest.raises(PortTaken) as caught:
+        await second.start()
+    assert f"127.0.0.1:{server.port}" in str(caught.value)
+    assert "LIMELIGHT_OPS_PORT" in str(caught.value)
+    await second.stop(Deadline(0))
+    assert (await get(f"{server.url}/slow?seconds=0")).status_code == 200
+
+
+async def test_a_port_is_free_again_after_the_end(server: HttpServer) -> None:
+    await server.stop(Deadline(1))
+    second = HttpServer(Starlette(routes=[Route("/slow", slow)]), "127.0.0.1", server.port)
+    await second.start()
+    try:
+        assert (await get(f"{second.url}/slow?seconds=0")).text == "answered"
+    finally:
+        await second.stop(Deadline(1))
+
+
+async def test_what_was_asked_is_answered_before_the_end(server: HttpServer) -> None:
+    asked = asyncio.create_task(get(f"{server.url}/slow?seconds=0.3"))
+    await asyncio.sleep(0.15)
+    await server.stop(Deadline(5))
+    assert (await asked).text == "answered"
+
+
+async def test_nobody_is_waited_for_beyond_the_deadline(server: HttpServer) -> None:
+    asked = asyncio.create_task(get(f"{server.url}/slow?seconds=60"))
+    await asyncio.sleep(0.15)
+    started = time.monotonic()
+    await server.stop(Deadline(0.2))
+    assert time.monotonic() - started < 3
+    asked.cancel()
+    await asyncio.wait({asked})
+
+
+@pytest_asyncio.fixture
+async def ops(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    checks: Mapping[str, Check] = request.param
+    made = HttpServer(ops_app(checks), "127.0.0.1", 0)
+    await made.start()
+    yield made.url
+    await made.stop(Deadline(1))
+
+
+@pytest.mark.parametrize("ops", [{"log": yes, "store": yes}], indirect=True)
+async def test_ready_when_every_check_is(ops: str) -> None:
+    ready = await get(f"{ops}/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"status": "ready", "checks": {"log": True, "store": True}}
+
+
+@pytest.mark.parametrize("ops", [{"log": yes, "store": no, "redis": broken}], indirect=True)
+async def test_not_ready_says_which_check_failed(ops: str) -> None:
+    unready = await get(f"{ops}/readyz")
+    assert unready.status_code == 503
+    assert unready.json()["checks"] == {"log": True, "store": False, "redis": False}
+    assert "hunter2" not in unready.text
+    assert (await get(f"{ops}/livez")).status_code == 200
+
+
+async def test_a_check_that_hangs_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.1)
+    started = time.monotonic()
+    results = await Checks({"one": hanging, "two": yes, "three": hanging}).run()
+    assert results == {"one": False, "two": True, "three": False}
+    assert time.monotonic() - started < 0.19  # both at once
+
+
+async def test_a_check_that_hangs_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.02)
+    begun, go_on = 0, asyncio.Event()
+
+    async def stuck() -> bool:
+        nonlocal begun
+        begun += 1
+        return await go_on.wait()
+
+    checks = Checks({"store": stuck})
+    assert [await checks.run() for _ in range(3)] == [{"store": False}] * 3
+    assert begun == 1
+    go_on.set()
+    await asyncio.sleep(0)
+    assert await checks.run() == {"store": True}
+    assert begun == 2  # the late answer is of no use: the store may be down again
+
+
+async def test_callers_at_once_get_the_same_answer() -> None:
+    begun = 0
+
+    async def slowly() -> bool:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(0.02)
+        return True
+
+    checks = Checks({"store": slowly, "redis": yes})
+    answers = await asyncio.gather(*(checks.run() for _ in range(3)))
+    assert answers == [{"store": True, "redis": True}] * 3
+    assert begun == 1
+    assert await checks.run() == answers[0]
+    assert begun == 2
+
+
+async def test_without_checks_it_is_ready() -> None:
+    assert await Checks({}).run() == {}
+
+
+@pytest.mark.parametrize("ops", [{}], indirect=True)
+async def test_metrics_are_served_as_text(ops: str) -> None:
+    response = await get(f"{ops}/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "python_info" in response.text

@@ -1,0 +1,201 @@
+"""The analyzer takes every golden example of its topics, twice, and emits what its topic says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from bus.apply import Subscription, TransactionalApply
+from bus.codec import Delivered, decode
+from bus.errors import Permanent
+from bus.outbox import OutboxRow
+from bus.record import Record
+from bus.stores.memory import MemoryStore
+from contracts.events.base import Event
+from contracts.events.visibility import AnswerAnalyzed
+from contracts.examples import Example, examples
+from contracts.paths import SCHEMAS
+from contracts.topics import (
+    ANSWER_ANALYZED,
+    COMPLETION_FINISHED,
+    VISIBILITY_RUN_STARTED,
+    topic_named,
+)
+from jsonschema import Draft202012Validator
+from mention_analyzer.adapters.memory import MemoryAnalysisRepository
+from mention_analyzer.handlers import on_completions_finished, on_visibility_runs_started
+from runtime.clock import SystemClock
+
+pytestmark = pytest.mark.asyncio
+STARTS = examples(VISIBILITY_RUN_STARTED.name)
+ENDS = examples(COMPLETION_FINISHED.name)
+ANSWERED = [example for example in ENDS if example.body["outcome"] == "answered"]
+TOPICS = {
+    name: topic_named(name) for name in (VISIBILITY_RUN_STARTED.name, COMPLETION_FINISHED.name)
+}
+SCHEMA = json.loads((SCHEMAS / f"{ANSWER_ANALYZED.name}.json").read_text(encoding="utf-8"))
+
+
+def delivered(example: Example, offset: int = 0) -> Delivered[Event]:
+    record = Record(example.topic, 0, offset, example.key, example.value, example.headers, 0)
+    return decode(TOPICS, record)
+
+
+class Consumer:
+    """The analyzer's real handlers over its store in memory."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.repository = MemoryAnalysisRepository()
+        subscriptions: list[Subscription[Any, MemoryAnalysisRepository]] = [
+            Subscription(VISIBILITY_RUN_STARTED, on_visibility_runs_started),
+            Subscription(COMPLETION_FINISHED, on_completions_finished),
+        ]
+        self._apply = TransactionalApply(
+            "mention-analyzer",
+            self.store,
+            lambda _: self.repository,
+            subscriptions,
+            SystemClock(),
+        )
+
+    async def feed(self, *fed: Example) -> None:
+        await self._apply([delivered(example, at) for at, example in enumerate(fed)])
+
+    def state(self) -> tuple[object, ...]:
+        repository = self.repository
+        stored = repository.brand_sets, repository.answers, repository.analyses
+        rows = [(row.envelope.id, row.key) for row in self.store.unpublished]
+        return *(dict(each) for each in stored), rows, len(self.store.inbox)
+
+    def emitted(self) -> dict[str, AnswerAnalyzed]:
+        return {row.key: valid(row) for row in self.store.unpublished}
+
+
+def valid(row: OutboxRow) -> AnswerAnalyzed:
+    Draft202012Validator(SCHEMA).validate(json.loads(row.payload))
+    event = AnswerAnalyzed.model_validate_json(row.payload)
+    assert row.topic == ANSWER_ANALYZED.name
+    assert row.key == row.envelope.subject == str(event.completion_id)
+    assert row.envelope.source == "mention-analyzer"
+    return event
+
+
+def places(event: AnswerAnalyzed) -> list[tuple[object, ...]]:
+    return [(each.brand_id, each.start, each.end, each.text) for each in event.mentions]
+
+
+@pytest.mark.parametrize("example", [*STARTS, *ENDS], ids=str)
+async def test_every_example_has_its_effect_once(example: Example) -> None:
+    consumer = Consumer()
+    before = consumer.state()
+    await consumer.feed(example)
+    after = consumer.state()
+    assert after != before
+    await consumer.feed(example)
+    assert consumer.state() == after
+
+
+@pytest.mark.parametrize("order", [[*STARTS, *ENDS], [*ENDS, *STARTS]], ids=["brands", "answers"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_every_answer_is_analyzed_once_whatever_comes_first(
+    order: list[Example], at_once: bool
+) -> None:
+    consumer = Consumer()
+    for batch in [[*order, *order]] if at_once else [[each] for each in (*order, *order)]:
+        await consumer.feed(*batch)
+    keys = [row.key for row in consumer.store.unpublished]
+    assert sorted(keys) == sorted(example.key.decode() for example in ANSWERED)
+
+
+async def test_what_is_found_is_what_the_examples_say() -> None:
+    consumer = Consumer()
+    await consumer.feed(*STARTS, *ENDS)
+    emitted, compared = consumer.emitted(), 0
+    for example in examples(ANSWER_ANALYZED.name):
+        golden = AnswerAnalyzed.model_validate_json(example.value)
+        event = emitted[str(golden.completion_id)]
+        assert places(event) == places(golden)
+        assert (event.run_id, event.prompt_id) == (golden.run_id, golden.prompt_id)
+        assert (event.model, event.sample) == (golden.model, golden.sample)
+        assert event.simulated == golden.simulated
+        compared += 1
+    assert compared == len(emitted)
+
+
+@pytest.mark.parametrize("brands_first", [True, False])
+async def test_an_analysis_follows_from_what_made_it_possible(brands_first: bool) -> None:
+    consumer, fed = Consumer(), [*STARTS, *ENDS] if brands_first else [*ENDS, *STARTS]
+    await consumer.feed(*fed)
+    ends = {delivered(each).envelope.id for each in ENDS}
+    starts = {delivered(each).envelope.id for each in STARTS}
+    causes = {row.envelope.causation_id for row in consumer.store.unpublished}
+    assert causes <= (ends if brands_first else starts)
+    assert causes
+
+
+async def test_failed_calls_are_left_alone() -> None:
+    consumer = Consumer()
+    failed = [example for example in ENDS if example.body["outcome"] == "failed"]
+    assert failed
+    await consumer.feed(*STARTS, *failed)
+    assert consumer.repository.answers == {}
+    assert consumer.store.unpublished == []
+
+
+async def test_answers_of_other_jobs_are_left_alone() -> None:
+    consumer = Consumer()
+    await consumer.feed(*STARTS)
+    for example in ANSWERED:
+        body = example.body
+        body["origin"]["kind"] = "question"
+        await consumer.feed(dataclasses.replace(example, value=json.dumps(body).encode()))
+    assert consumer.repository.answers == {}
+    assert consumer.store.unpublished == []
+
+
+async def test_another_tenants_answer_does_not_meet_the_brands() -> None:
+    consumer = Consumer()
+    await consumer.feed(*STARTS)
+    for example in ANSWERED:
+        headers = tuple(
+            (name, b"another" if name == "ce_tenantid" else value)
+            for name, value in example.headers
+        )
+        await consumer.feed(dataclasses.replace(example, headers=headers))
+    assert consumer.repository.analyses == {}
+    assert consumer.store.unpublished == []
+
+
+async def test_an_answer_with_a_nul_is_analyzed() -> None:
+    consumer, example = Consumer(), ANSWERED[0]
+    body = example.body | {"text": "a\x00b"}
+    await consumer.feed(*STARTS)
+    await consumer.feed(dataclasses.replace(example, value=json.dumps(body).encode()))
+    assert [answer.text for answer in consumer.repository.answers.values()] == ["a\ufffdb"]
+    assert len(consumer.emitted()) == 1
+
+
+async def test_a_brand_that_cannot_be_looked_for_is_permanent() -> None:
+    consumer, start = Consumer(), STARTS[0]
+    body = start.body
+    body["brands"][0]["name"] = "!!!"
+    (answer, *_) = [
+        example for example in ANSWERED if example.body["origin"]["parent_id"] == body["run_id"]
+    ] or [_moved(ANSWERED[0], body["run_id"], start)]
+    await consumer.feed(dataclasses.replace(start, value=json.dumps(body).encode()))
+    with pytest.raises(Permanent, match="no letter or digit"):
+        await consumer.feed(answer)
+
+
+def _moved(example: Example, run_id: str, start: Example) -> Example:
+    """``example`` as an answer of another run, in that run's tenant."""
+    body = example.body
+    body["origin"]["parent_id"] = run_id
+    tenant = dict(start.headers)["ce_tenantid"]
+    headers = tuple(
+        (name, tenant if name == "ce_tenantid" else value) for name, value in example.headers
+    )
+    return dataclasses.replace(example, value=json.dumps(body).encode(), headers=headers)
