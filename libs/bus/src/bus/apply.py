@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
@@ -64,23 +64,23 @@ class TransactionalApply(Generic[T, R]):
         """Apply ``batch`` in one transaction."""
         if not batch:
             return
-        spans = {
-            item.envelope.id: tracing.start_process(self._service, item.envelope, item.record)
-            for item in batch
-        }
+        spans = [tracing.start_process(self._service, item.envelope, item.record) for item in batch]
         try:
             fresh = await self._commit(batch, spans)
         except Exception as error:
-            for span in spans.values():
+            for span in spans:
                 tracing.failed(span, error)
             raise
         finally:
-            for span in spans.values():
+            for span in spans:
                 span.end()
         self._count(batch, fresh)
 
-    async def _commit(self, batch: Batch[Event], spans: Mapping[str, Span]) -> Batch[Event]:
-        traces = {key: tracing.traceparent_of(span) for key, span in spans.items()}
+    async def _commit(self, batch: Batch[Event], spans: Sequence[Span]) -> Batch[Event]:
+        traces = {
+            item.envelope.id: tracing.traceparent_of(span)
+            for item, span in zip(batch, spans, strict=True)
+        }
         async with self._store.transaction() as transaction:
             fresh = await self._fresh(transaction, batch)
             emits = await self._handle(fresh, self._bind(transaction))

@@ -24,7 +24,7 @@ from runtime.tasks import Background, wait_for
 from bus import tracing
 from bus.codec import Delivered, decode
 from bus.dead_letter import DeadLetters, Rejected
-from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Poison, Unavailable
+from bus.errors import Fenced, LogUnavailable, Poison, Unavailable
 from bus.offset_tracker import OffsetTracker
 from bus.port import Consumer, Log
 from bus.record import Record, TopicPartition
@@ -70,7 +70,7 @@ class InFlightConsumer:
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
-        self._halt: ConsumerHalted | None = None
+        self._halt: BaseException | None = None
         self._consumer: Consumer | None = None
         self._gauge = gauge(IN_FLIGHT).labels(group)
         self._loop = Background(f"{group} in-flight consumer", self._run)
@@ -133,7 +133,7 @@ class InFlightConsumer:
                 _log.warning("log unavailable", group=self._group, error=str(error))
                 await wait_for(stopping, 1.0)
         if self._halt is not None:
-            _log.error("consumer halted", group=self._group, reason=str(self._halt))
+            _log.error("consumer halted", group=self._group, reason=repr(self._halt))
 
     async def _fill(self) -> None:
         """Take in as many records as there is room for."""
@@ -166,10 +166,9 @@ class InFlightConsumer:
         self._gauge.set(len(self._tasks))
         self._room.set()
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, ConsumerHalted):
-            self._halt = error
-        elif error is not None:
-            _log.error("record abandoned, it will be delivered again", error=repr(error))
+        # Too many rejections, or a record that could be neither handled nor set aside: going on
+        # would only run further ahead of a commit that cannot move.
+        self._halt = self._halt or error
 
     async def _work(self, record: Record, tracker: OffsetTracker) -> None:
         try:
