@@ -74,4 +74,4 @@ def _rest(profile: Profile, taken: Taken) -> Iterator[tuple[str, ...]]:
 
 def _cpu(seconds: float, taken: Taken) -> tuple[str, str]:
     share = 100 * seconds / taken.own_cpu
-    return f"{taken.per_record(seconds):.1f}", f"{share:.0f}"
+    return f"{taken.per_record(seconds):z.1f}", f"{share:z.0f}"

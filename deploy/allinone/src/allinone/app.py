@@ -9,7 +9,7 @@ from typing import Any
 
 from bus.host import Service
 from devkit.simulator import SimulatorConfig, default_config, load_config
-from runtime import tracing
+from runtime import memory, tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
 from runtime.loop_lag import loop_lag
@@ -128,6 +128,7 @@ class AllInOne:
         whole = Service([loop_lag(NAME), ops, log_pruning(embedded.log), *parts])
         await whole.start()
         self._whole = whole
+        memory.settle()
         control.announce(ops.url)
 
     async def _settings(self, embedded: Embedded, spec: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.topics import Topic
-from runtime import crash, logging, tracing
+from runtime import crash, logging, memory, tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
 from runtime.loop_lag import loop_lag
@@ -99,6 +99,7 @@ async def _run(spec: ServiceSpec, settings: ServiceSettings) -> None:
     )
     whole = Service([loop_lag(spec.name), ops, *service.components])
     await whole.start()
+    memory.settle()
     _log.info("started", ops_port=ops.port)
     died = await until_ended()
     _log.info("stopping", seconds=settings.shutdown_seconds)
