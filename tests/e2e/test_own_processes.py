@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
 from devkit.kafka_server import KafkaServer, ServerUnavailable
-from devkit.limelight_process import free_port
+from devkit.ports import free_port
 
 T = TypeVar("T")
 pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time

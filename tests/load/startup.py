@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from devkit.limelight_process import COMMAND, free_port  # noqa: E402 - where a script looks first
+from devkit.limelight_process import COMMAND  # noqa: E402 - where a script looks first
+from devkit.ports import free_port  # noqa: E402
 from tests.load.markdown import table  # noqa: E402
 
 _HEADINGS = ("start", "to the report, s", "median", "to the end of the process, s", "its median")

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from devkit.ports import free_ports
+
 # The newest release that resolves: 4.4.0 depends on kafka-tools-api 4.4.0, which is not published.
 KAFKA_VERSION = "4.3.1"
 MINIMUM_JAVA = 17
@@ -112,7 +114,8 @@ class KafkaServer:
         _require_java()
         jars = kafka_jars()
         data_dir.mkdir(parents=True, exist_ok=True)
-        server = cls(data_dir.resolve(), jars, port or _free_port(), _free_port())
+        broker_port, controller_port = free_ports(2)
+        server = cls(data_dir.resolve(), jars, port or broker_port, controller_port)
         server._format()
         server._launch()
         atexit.register(server.kill)
@@ -285,13 +288,6 @@ def _require_java() -> None:
     if found is None or int(found[1]) < MINIMUM_JAVA:
         version = found[1] if found else "unknown"
         raise ServerUnavailable(f"Apache Kafka: needs Java {MINIMUM_JAVA}, java is {version}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

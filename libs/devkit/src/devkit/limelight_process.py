@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
+
+from devkit.ports import free_port
 
 START_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "allinone")
@@ -169,14 +170,6 @@ class LimelightProcess:
             "COLUMNS": "200",
         }
         return os.environ | ours | self._environment | (more or {})
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _fetch(request: Request, *, as_json: bool = True) -> tuple[int, Any]:
