@@ -9,6 +9,9 @@ from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from contracts.events.base import Event, ModelName, Part, Slug
 
+VISIBILITY = "visibility"
+"""``Origin.kind`` of the calls of visibility runs."""
+
 
 class Message(Part):
     """One turn of the conversation sent to the model."""

@@ -13,7 +13,7 @@ from bus.outbox import OutboxRow, originate
 from bus.store import T, TransactionalStore
 from contracts.envelope import Envelope
 from contracts.events.base import Event
-from contracts.events.completion import CompletionRequested, Message, Origin
+from contracts.events.completion import VISIBILITY, CompletionRequested, Message, Origin
 from contracts.events.visibility import TrackedBrand, VisibilityRunStarted
 from contracts.topics import COMPLETION_REQUESTED, VISIBILITY_RUN_STARTED, Topic
 from runtime.ids import new_id
@@ -109,7 +109,7 @@ def _requested(run: Run, item: PlannedCompletion) -> CompletionRequested:
         model=item.model,
         messages=(Message(role="user", content=item.prompt.text),),
         origin=Origin(
-            kind="visibility",
+            kind=VISIBILITY,
             parent_id=run.run_id,
             item_id=item.prompt.prompt_id,
             sample=item.sample,

@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 
 from bus.apply import Batch
 from bus.codec import Delivered, Emit
-from contracts.events.completion import CompletionFinished
+from contracts.events.completion import VISIBILITY, CompletionFinished
 from contracts.events.visibility import AnswerAnalyzed
 
 from gateway.domain.models import AnalyzedAnswer, FinishedCompletion
 from gateway.domain.ports import RunRepository
-
-VISIBILITY = "visibility"
 
 
 async def on_completions_finished(

@@ -9,7 +9,7 @@ from bus.apply import Batch
 from bus.codec import Delivered, Emit
 from bus.errors import Permanent
 from contracts.events.base import Event
-from contracts.events.completion import CompletionFinished
+from contracts.events.completion import VISIBILITY, CompletionFinished
 from contracts.events.visibility import AnswerAnalyzed, Mention, VisibilityRunStarted
 from contracts.topics import ANSWER_ANALYZED
 
@@ -17,8 +17,6 @@ from mention_analyzer.domain.errors import UnusableBrand
 from mention_analyzer.domain.models import Analysis, Answer, Brand, BrandSet
 from mention_analyzer.domain.ports import AnalysisRepository
 from mention_analyzer.domain.rules import analyze
-
-VISIBILITY = "visibility"
 
 
 async def on_visibility_runs_started(
