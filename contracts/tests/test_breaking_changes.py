@@ -239,7 +239,7 @@ REAL_FIELDS = [
     (topic.name, index, name)
     for topic in TOPICS
     for index, part in enumerate(objects(payload_schema(topic)))
-    for name in part["properties"]
+    for name in part.get("properties", ())
 ]
 
 

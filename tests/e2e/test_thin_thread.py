@@ -31,7 +31,7 @@ def test_a_run_goes_through_all_services(limelight: LimelightProcess) -> None:
     assert report["state"] == "completed"
     assert report["simulated"] is True
     assert report["progress"] == {
-        "expected": 6, "waiting": 0, "answered": 0, "analyzed": 6, "failed": 0
+        "expected": 6, "waiting": 0, "answered": 0, "analyzed": 6, "failed": 0, "not_run": 0
     }  # fmt: skip
     named = {brand["name"]: (brand["named_in"], brand["answers"]) for brand in report["brands"]}
     assert named == {"Quillnote": (6, 6), "Papertrail Pro": (0, 6)}

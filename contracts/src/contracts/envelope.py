@@ -13,6 +13,8 @@ from uuid import UUID, uuid5
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
+PLATFORM_TENANT = "platform"
+"""``tenant_id`` of what belongs to no tenant and is for all of them, like a list of models."""
 # Fixed for ever: a derived id must be the same whenever and wherever it is computed.
 _DERIVED = UUID("6f0c4a52-7d2e-5c0b-9b3a-1f6f7c1f4d10")
 _DEDUPLICATION = UUID("2b9f9a0e-3c57-5d7e-8a55-0d1de6a2c3b4")

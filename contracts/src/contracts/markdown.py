@@ -142,7 +142,7 @@ def _part_sections(schemas: Iterable[Json]) -> Iterable[str]:
         for name, part in schema.get("$defs", {}).items():
             if parts.setdefault(name, part) != part:
                 raise ValueError(f"two different parts are named {name}: rename one")
-    for name in sorted(parts):
+    for name in sorted(name for name, part in parts.items() if "properties" in part):
         description = parts[name].get("description", "")
         yield "\n".join((f"### {name}\n", description + "\n", _field_table(parts[name])))
 
@@ -169,8 +169,7 @@ def type_name(field: Json) -> str:
     if "anyOf" in field:
         return " or ".join(type_name(choice) for choice in field["anyOf"])
     if "$ref" in field:
-        name = field["$ref"].rpartition("/")[2]
-        return f"[{name}](#{_anchor(name)})"
+        return _part_name(field["$ref"].rpartition("/")[2])
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
@@ -179,6 +178,10 @@ def type_name(field: Json) -> str:
         return f"list of {type_name(field['items'])}" + _limits(field)
     plain = _FORMATS.get(field.get("format", "")) or str(field.get("type", "anything"))
     return plain + _limits(field)
+
+
+def _part_name(name: str) -> str:
+    return "any JSON" if name == "JsonValue" else f"[{name}](#{_anchor(name)})"
 
 
 def _limits(field: Json) -> str:

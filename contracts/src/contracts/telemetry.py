@@ -74,7 +74,67 @@ OUTBOX_PUBLISHED = Metric(
 IN_FLIGHT = Metric(
     "limelight_in_flight_calls",
     "gauge",
-    "Records being processed concurrently.",
+    "Calls to model providers being made now, and those waiting for their next attempt.",
+    ("service", "state"),
+)
+QUEUED_CALLS = Metric(
+    "limelight_queued_calls",
+    "gauge",
+    "Completions that were accepted and wait for their first attempt.",
+    ("service",),
+)
+QUEUE_OLDEST = Metric(
+    "limelight_queue_oldest_seconds",
+    "gauge",
+    "Time since the oldest waiting completion was accepted; 0 if there is none.",
+    ("service",),
+)
+LANE_LIMIT = Metric(
+    "limelight_lane_limit_calls",
+    "gauge",
+    "How many calls at once the adaptive limit of a model allows now.",
+    ("service", "lane"),
+)
+BREAKER_OPEN = Metric(
+    "limelight_breaker_open",
+    "gauge",
+    "1 if the circuit breaker of a model lets no call through, 0.5 if it probes.",
+    ("service", "lane"),
+)
+COMPLETIONS = Metric(
+    "limelight_completions_total",
+    "counter",
+    "Completions by how they ended: answered, or the failure kind.",
+    ("service", "outcome"),
+)
+COMPLETION_SECONDS = Metric(
+    "limelight_completion_seconds",
+    "histogram",
+    "Time from a completion's request to its end, waiting and all attempts included.",
+    ("service", "priority"),
+)
+COST = Metric(
+    "limelight_cost_usd_total",
+    "counter",
+    "Money spent on calls whose price is known.",
+    ("service", "provider"),
+)
+CALLS_WITHOUT_PRICE = Metric(
+    "limelight_calls_without_price_total",
+    "counter",
+    "Billed calls whose price is not known: they are missing in the cost.",
+    ("service", "provider"),
+)
+CACHE_HITS = Metric(
+    "limelight_answers_from_cache_total",
+    "counter",
+    "Completions that were answered with an earlier answer.",
+    ("service",),
+)
+CHUNKS_LOST = Metric(
+    "limelight_chunks_lost_total",
+    "counter",
+    "Pieces of streamed answers that the log did not take; their answers are not affected.",
     ("service",),
 )
 PROVIDER_CALLS = Metric(
@@ -89,10 +149,16 @@ PROVIDER_SECONDS = Metric(
     "Time a provider took for one call, without queueing.",
     ("service", "provider"),
 )
+FIRST_TOKEN_SECONDS = Metric(
+    "limelight_provider_first_token_seconds",
+    "histogram",
+    "Time to the first piece of text of a streamed call.",
+    ("service", "provider"),
+)
 TOKENS = Metric(
     "limelight_tokens_total",
     "counter",
-    "Tokens as counted by the provider, by direction: input, output.",
+    "Tokens as counted by the provider, by direction: input, output, cached, reasoning.",
     ("service", "provider", "direction"),
 )
 OUTCOME_UNKNOWN = Metric(
@@ -137,5 +203,11 @@ GENAI_RESPONSE_ID = "gen_ai.response.id"
 GENAI_RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
 GENAI_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 GENAI_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+GENAI_CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+GENAI_REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+GENAI_REQUEST_STREAM = "gen_ai.request.stream"
+GENAI_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+COST_USD = "limelight.cost.usd"
+ATTEMPT = "limelight.attempt"
 TENANT = "limelight.tenant.id"
 SIMULATED = "limelight.simulated"

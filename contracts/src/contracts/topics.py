@@ -12,7 +12,13 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from contracts.events.base import Event
-from contracts.events.completion import CompletionFinished, CompletionRequested
+from contracts.events.catalog import ModelCatalogChanged
+from contracts.events.completion import (
+    CompletionBatchCancelled,
+    CompletionChunked,
+    CompletionFinished,
+    CompletionRequested,
+)
 from contracts.events.visibility import AnswerAnalyzed, VisibilityRunStarted
 
 E = TypeVar("E", bound=Event)
@@ -74,6 +80,33 @@ COMPLETION_FINISHED = Topic(
     producers=("llm-executor",),
     consumers=("mention-analyzer", "gateway"),
 )
+COMPLETION_CHUNKED = Topic(
+    name="completion.chunked.v1",
+    event=CompletionChunked,
+    key="completion_id",
+    purpose="A piece of an answer while it is written, if the request asked for a stream.",
+    producers=("llm-executor",),
+    consumers=(),
+    retention=timedelta(days=1),
+)
+COMPLETION_BATCH_CANCELLED = Topic(
+    name="completion-batch.cancelled.v1",
+    event=CompletionBatchCancelled,
+    key="parent_id",
+    purpose="Stop the calls of a run that are not made yet.",
+    producers=("gateway",),
+    consumers=("llm-executor",),
+)
+MODEL_CATALOG_CHANGED = Topic(
+    name="model-catalog.changed.v1",
+    event=ModelCatalogChanged,
+    key="provider",
+    purpose="Which models a provider offers, with prices, context lengths and modalities.",
+    producers=("llm-executor",),
+    consumers=(),
+    partitions=1,
+    retention=None,
+)
 ANSWER_ANALYZED = Topic(
     name="answer.analyzed.v1",
     event=AnswerAnalyzed,
@@ -87,6 +120,9 @@ TOPICS: tuple[Topic[Event], ...] = (  # type: ignore[assignment]
     VISIBILITY_RUN_STARTED,
     COMPLETION_REQUESTED,
     COMPLETION_FINISHED,
+    COMPLETION_CHUNKED,
+    COMPLETION_BATCH_CANCELLED,
+    MODEL_CATALOG_CHANGED,
     ANSWER_ANALYZED,
 )
 

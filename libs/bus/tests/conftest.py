@@ -67,8 +67,7 @@ def kit(request: pytest.FixtureRequest) -> Kit:
 @pytest.fixture
 def quick_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops that look up often, so that stopping a service keeps no test waiting."""
-    for constant in ("batch_consumer.POLL_SECONDS", "in_flight_consumer.POLL_SECONDS"):
-        monkeypatch.setattr(f"bus.{constant}", 0.02)
+    monkeypatch.setattr("bus.batch_consumer.POLL_SECONDS", 0.02)
     for constant in ("IDLE_SECONDS", "STANDBY_SECONDS"):
         monkeypatch.setattr(f"bus.relay.{constant}", 0.02)
 

@@ -46,8 +46,11 @@ pytestmark = pytest.mark.usefixtures("quick_loops")
 SERVICE_ONLY = {
     "command-before-commit",
     "command-after-commit",
+    "intake-before-store",
+    "intake-after-store",
     "call-before-claim",
     "call-after-claim",
+    "call-before-send",
     "call-after-reply",
     "call-after-record",
 }

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from devkit.simulator import Message
-from devkit.simulator.chat import estimate_prompt_tokens, estimate_tokens, split_words, truncate
+from devkit.simulator.tokens import (
+    estimate_prompt_tokens,
+    estimate_tokens,
+    split_words,
+    truncate,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,10 +22,10 @@ def test_pieces_joined_are_the_text(text: str, words: int) -> None:
 
 @given(st.text(), st.integers(1, 20))
 def test_a_truncated_text_is_a_prefix_within_its_limit(text: str, limit: int) -> None:
-    kept, reason = truncate(text, limit)
+    kept, cut = truncate(text, limit)
     assert text.startswith(kept)
     assert estimate_tokens(kept) <= limit
-    assert (reason == "stop") == (kept == text)
+    assert cut == (kept != text)
 
 
 def test_tokens_are_a_quarter_of_the_bytes_rounded_up() -> None:

@@ -9,12 +9,34 @@ from devkit.simulator.faults import Fault, FaultError, FaultKind, FaultRates, pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+DRAWN_BEFORE = [
+    "timeout",
+    "malformed-json",
+    "timeout",
+    "status=500",
+    "malformed-json",
+    "none",
+    "none",
+    "none",
+    "status=500",
+    "status=500",
+    "none",
+    "none",
+]
 RATES = FaultRates(
     status_500=0.1,
     status_429=0.2,
     timeout=0.05,
-    cut_stream=0.15,
-    malformed_json=0.1,
+    cut_stream=0.05,
+    malformed_json=0.05,
+    status_529=0.05,
+    error_in_stream=0.05,
+    no_finish=0.05,
+    hang_stream=0.05,
+    empty=0.05,
+    garbage=0.05,
+    filtered=0.05,
+    break_schema=0.05,
     retry_after_s=3,
     timeout_s=2,
     latency_s=0.5,
@@ -34,6 +56,13 @@ RATES = FaultRates(
         ("timeout=5", Fault(FaultKind.TIMEOUT, timeout_s=5)),
         ("cut-stream;latency=0.2", Fault(FaultKind.CUT, latency_s=0.2)),
         ("malformed-json;first=2", Fault(FaultKind.MALFORMED, first=2)),
+        ("error-in-stream", Fault(FaultKind.STREAM_ERROR)),
+        ("no-finish", Fault(FaultKind.NO_FINISH)),
+        ("hang-stream=2", Fault(FaultKind.HANG_STREAM, timeout_s=2)),
+        ("empty", Fault(FaultKind.EMPTY)),
+        ("garbage", Fault(FaultKind.GARBAGE)),
+        ("filtered;chunk-delay=0.05", Fault(FaultKind.FILTERED, chunk_delay_s=0.05)),
+        ("break-schema;first=1", Fault(FaultKind.BREAK_SCHEMA, first=1)),
     ],
 )
 def test_header_directives(header: str, fault: Fault) -> None:
@@ -55,6 +84,10 @@ def test_header_directives(header: str, fault: Fault) -> None:
         "latency=inf",
         "timeout=nan",
         "cut-stream=3",
+        "empty=1",
+        "hang-stream=soon",
+        "chunk-delay=-1",
+        "filtered;garbage",
         "status=500;timeout",
         "retry-after=1",
         "first=many",
@@ -78,13 +111,14 @@ def test_rates_are_kept() -> None:
         "status=500": 0.1,
         "status=429": 0.2,
         "timeout": 0.05,
-        "cut-stream": 0.15,
-        "malformed-json": 0.1,
-        "none": 0.4,
+        "none": 0.15,
+        **dict.fromkeys(("cut-stream", "malformed-json", "status=529", "error-in-stream"), 0.05),
+        **dict.fromkeys(("no-finish", "hang-stream", "empty", "garbage"), 0.05),
+        **dict.fromkeys(("filtered", "break-schema"), 0.05),
     }
     assert set(labels) == set(expected)
-    for label, rate in expected.items():
-        assert labels[label] / count == pytest.approx(rate, abs=0.025)
+    for label, rate in expected.items():  # standard errors are at most 0.0045
+        assert labels[label] / count == pytest.approx(rate, abs=0.02)
 
 
 @given(st.integers(), st.text(), st.integers(0, 100))
@@ -96,7 +130,7 @@ def test_draws_repeat_and_carry_the_configured_times(
     assert 0.5 <= fault.latency_s <= 0.75
     if fault.status == 429:
         assert fault.retry_after_s == 3
-    if fault.kind is FaultKind.TIMEOUT:
+    if fault.kind in (FaultKind.TIMEOUT, FaultKind.HANG_STREAM):
         assert fault.timeout_s == 2
 
 
@@ -114,6 +148,12 @@ def test_latency_varies_within_its_jitter() -> None:
     assert max(latencies) > 0.7
 
 
+def test_new_kinds_of_faults_did_not_change_what_a_seed_draws() -> None:
+    older = FaultRates(status_500=0.3, timeout=0.2, malformed_json=0.1)
+    labels = [older.draw(1, f"request {at}", 0).label for at in range(12)]
+    assert labels == DRAWN_BEFORE
+
+
 def test_no_rates_means_no_faults() -> None:
     assert not FaultRates().active
     assert FaultRates().draw(1, "x", 0) == Fault()
@@ -129,6 +169,8 @@ def test_no_rates_means_no_faults() -> None:
         {"status_500": 0.6, "status_429": 0.6},
         {"latency_s": -1.0},
         {"timeout_s": float("inf")},
+        {"chunk_delay_s": -1.0},
+        {"empty": 0.6, "filtered": 0.6},
         {"cut_stream": float("nan")},
     ],
 )

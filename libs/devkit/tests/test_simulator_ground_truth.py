@@ -30,7 +30,8 @@ from devkit.simulator import (
     draw,
     sample_name,
 )
-from devkit.simulator.drawing import draw_brands
+from devkit.simulator.drawing import draw_brands, prompt_key
+from devkit.simulator.entropy import digest
 from devkit.simulator.ground_truth import contains_word
 from devkit.simulator.rendering import filler, names_in_filler
 from hypothesis import given
@@ -161,6 +162,41 @@ def test_equal_questions_have_equal_answers(
 ) -> None:
     again = dataclasses.replace(config)
     assert draw(config, ask(prompt, sample)) == draw(again, ask(prompt, sample))
+
+
+words = st.text("ab", max_size=2)
+messages = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from(["user", "assistant"]),
+        words,
+        st.lists(words, max_size=1).map(tuple),
+        st.lists(words, max_size=2).map(tuple),
+    ),
+    max_size=2,
+).map(tuple)
+
+
+@given(messages, messages)
+def test_prompts_have_one_key_only_if_they_are_equal(
+    one: tuple[Message, ...], other: tuple[Message, ...]
+) -> None:
+    assert (prompt_key(MODEL, one) == prompt_key(MODEL, other)) == (one == other)
+
+
+def test_pictures_and_calls_tell_prompts_apart() -> None:
+    prompts_ = [
+        (Message("user", "a"),),
+        (Message("user", "a", ("b",)),),
+        (Message("user", "a", (), ("b",)),),
+        (Message("user", "a", (), ("c",)),),
+        (Message("user", "a"), Message("user", "b")),
+    ]
+    assert len({prompt_key(MODEL, prompt) for prompt in prompts_}) == len(prompts_)
+
+
+def test_where_one_part_ends_matters_to_a_digest() -> None:
+    assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("abc", "")}) == 4
 
 
 def test_seed_model_messages_and_sample_each_change_the_answer() -> None:

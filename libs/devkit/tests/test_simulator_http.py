@@ -23,7 +23,7 @@ from devkit.simulator import (
     draw,
     serve,
 )
-from devkit.simulator.chat import estimate_tokens
+from devkit.simulator.tokens import estimate_tokens
 from openai.types.chat import ChatCompletion, ChatCompletionUserMessageParam
 
 pytestmark = pytest.mark.asyncio
@@ -251,6 +251,10 @@ async def test_a_missing_key_is_an_authentication_error(client: openai.AsyncOpen
         ({"messages": [{"role": "user", "content": [3]}]}, "messages[0].content[0]"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0].image_url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages[0].content[0].type",
         ),
         ({"seed": "x"}, "seed"),
@@ -260,8 +264,10 @@ async def test_a_missing_key_is_an_authentication_error(client: openai.AsyncOpen
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": True, "stream_options": 3}, "stream_options"),
         ({"n": 2}, "n"),
-        ({"tools": [{}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{}]}, "tools[0].type"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type"),
+        ({"logprobs": True}, "logprobs"),
         ({"modalities": ["audio"]}, "modalities"),
     ],
 )

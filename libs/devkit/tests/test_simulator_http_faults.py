@@ -220,6 +220,8 @@ async def test_counts_by_model_status_and_fault(
         "requests": 4,
         "in_flight": 0,
         "max_concurrency": 1,
+        "answerable": 3,
+        "distinct": 2,
         "by_model": {"sim-large": 2, "sim-small": 1, "(unknown)": 1},
         "by_status": {"200": 2, "429": 1, "404": 1},
         "by_fault": {"none": 3, "status=429": 1},

@@ -11,9 +11,11 @@ import pytest
 import pytest_asyncio
 from bus.migrate import migrate
 from bus.stores.postgres import Pool, connect
+from call_store_kit import Kit, MemoryKit, PostgresKit
 from devkit.embedded import EmbeddedPostgres
 
 MIGRATIONS = Path(llm_executor.__file__).parent / "migrations"
+EMPTY = "TRUNCATE completions, cancellations, budgets, catalogs"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +32,16 @@ def dsn(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
 
 @pytest_asyncio.fixture
 async def pool(dsn: str) -> AsyncIterator[Pool]:
-    """Connections to an empty database."""
-    opened = await connect(dsn, "llm-executor tests", size=4)
-    await opened.execute("TRUNCATE completions")
+    """Connections to an empty database; as many as the tests have holders at once."""
+    opened = await connect(dsn, "llm-executor tests", size=6)
+    await opened.execute(EMPTY)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def kit(request: pytest.FixtureRequest) -> Kit:
+    """An empty call store on each backend."""
+    if request.param == "memory":
+        return MemoryKit()
+    return PostgresKit(request.getfixturevalue("pool"))

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from contracts.events.base import Event
 from contracts.topics import Topic
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import Component
 
-from bus.apply import Batch, Subscription, TransactionalApply
+from bus.apply import Apply, Subscription, TransactionalApply
 from bus.batch_consumer import BatchConsumer
 from bus.dead_letter import DeadLetters
 from bus.host import Service
-from bus.in_flight_consumer import Handle, InFlightConsumer
 from bus.lag import lag_meter
 from bus.outbox import Outbox
 from bus.port import Log
@@ -57,36 +55,23 @@ async def transactional(
     return Service(parts, {"consumer": consumer.healthy, "relay": relay.healthy}, replays)
 
 
-async def in_flight(
+async def convergent(
     name: str,
     log: Log,
     outbox: Outbox,
-    topic: Topic[Any],
-    handle: Handle,
+    topics: Sequence[Topic[Any]],
+    apply: Apply,
     *,
-    window: int,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
 ) -> Service:
-    """A service whose handler is slow and keeps its own record (R2): consumer and relay."""
+    """A service whose ``apply`` may meet the same records again: consumer and relay, no inbox."""
     clock = clock or SystemClock()
     dead_letters = DeadLetters(await log.producer(), name, clock)
-    consumer = InFlightConsumer(
-        log=log,
-        group=name,
-        topics=[topic],
-        handle=handle,
-        dead_letters=dead_letters,
-        clock=clock,
-        window=window,
-        policy=policy,
+    consumer = BatchConsumer(
+        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
     )
     relay = Relay(name, outbox, log)
-
-    async def apply(batch: Batch[Event]) -> None:
-        for item in batch:
-            await handle(item)
-
-    replays = Replays(log, name, {topic.name: topic}, apply, dead_letters)
+    replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
     checks = {"consumer": consumer.healthy, "relay": relay.healthy}
-    return Service([relay, consumer, lag_meter(log, name, [topic])], checks, replays)
+    return Service([relay, consumer, lag_meter(log, name, topics)], checks, replays)

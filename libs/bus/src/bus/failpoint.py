@@ -16,8 +16,11 @@ POINTS = (
     "relay-before-send",
     "relay-after-send",
     "relay-after-mark",
+    "intake-before-store",
+    "intake-after-store",
     "call-before-claim",
     "call-after-claim",
+    "call-before-send",
     "call-after-reply",
     "call-after-record",
 )

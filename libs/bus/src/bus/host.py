@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from contracts.topics import Topic
 from runtime import crash, logging, memory, tracing
 from runtime.deadline import Deadline
@@ -81,7 +82,7 @@ def main(spec: ServiceSpec) -> None:
     """Run one service as this process until SIGTERM or SIGINT."""
     try:
         settings = load(spec.settings)
-        asyncio.run(_run(spec, settings))
+        uvloop.run(_run(spec, settings))
     except BadSettings as error:
         raise SystemExit(f"{spec.name}: {error.message}") from None
 

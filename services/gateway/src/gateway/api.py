@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 from runtime.ids import new_id
 from starlette.exceptions import HTTPException
 
-from gateway.commands import Idempotency, start_run
+from gateway.commands import Idempotency, cancel_run, start_run
 from gateway.domain.errors import (
     GatewayError,
     IdempotencyConflict,
@@ -170,6 +170,13 @@ def _visibility() -> APIRouter:
         """Where a run stands."""
         return run_view(await _report(ports, caller, run_id))
 
+    @router.post("/{run_id}/cancel", status_code=202, summary="Stop a run")
+    async def cancel(run_id: UUID, caller: Caller, ports: PortsOf) -> RunView:
+        """Make no further calls. Those under way end and count; the others end as not run."""
+        await _report(ports, caller, run_id)
+        await cancel_run(ports.store, ports.bind, caller.tenant_id, run_id)
+        return run_view(await _report(ports, caller, run_id))
+
     @router.get("/{run_id}/report", summary="What a run has found")
     async def report(run_id: UUID, caller: Caller, ports: PortsOf) -> ReportView:
         """What a run has found so far: counts with their denominators."""
@@ -219,6 +226,7 @@ def _planned(body: RunRequest, tenant_id: str, limit: int) -> Run:
         expected=expected,
         state=RunState.RUNNING,
         started_at=datetime.now(UTC),
+        budget_usd=body.budget_usd,
     )
 
 

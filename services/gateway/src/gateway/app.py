@@ -14,6 +14,7 @@ from bus.port import Log
 from bus.stores.postgres import PostgresOutbox, PostgresStore, connect
 from contracts.topics import (
     ANSWER_ANALYZED,
+    COMPLETION_BATCH_CANCELLED,
     COMPLETION_FINISHED,
     COMPLETION_REQUESTED,
     VISIBILITY_RUN_STARTED,
@@ -95,5 +96,5 @@ SERVICE = ServiceSpec(
     settings=Settings,
     build=build,
     subscriptions=(COMPLETION_FINISHED, ANSWER_ANALYZED),
-    publishes=(VISIBILITY_RUN_STARTED, COMPLETION_REQUESTED),
+    publishes=(VISIBILITY_RUN_STARTED, COMPLETION_REQUESTED, COMPLETION_BATCH_CANCELLED),
 )

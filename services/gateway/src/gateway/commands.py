@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+from uuid import UUID
 
 from bus.errors import RecordTooLarge
 from bus.failpoint import hit
@@ -13,9 +14,21 @@ from bus.outbox import OutboxRow, originate
 from bus.store import T, TransactionalStore
 from contracts.envelope import Envelope
 from contracts.events.base import Event
-from contracts.events.completion import VISIBILITY, CompletionRequested, Message, Origin
+from contracts.events.completion import (
+    VISIBILITY,
+    Budget,
+    CompletionBatchCancelled,
+    CompletionRequested,
+    Message,
+    Origin,
+)
 from contracts.events.visibility import TrackedBrand, VisibilityRunStarted
-from contracts.topics import COMPLETION_REQUESTED, VISIBILITY_RUN_STARTED, Topic
+from contracts.topics import (
+    COMPLETION_BATCH_CANCELLED,
+    COMPLETION_REQUESTED,
+    VISIBILITY_RUN_STARTED,
+    Topic,
+)
 from runtime.ids import new_id
 from runtime.tracing import traceparent_of
 
@@ -27,6 +40,14 @@ from gateway.domain.rules import plan
 E = TypeVar("E", bound=Event)
 SOURCE = "gateway"
 COMPLETION_DEADLINE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Whose event it is, and of which run."""
+
+    tenant_id: str
+    run_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,25 @@ async def start_run(
         hit("command-before-commit")
     hit("command-after-commit")
     return response
+
+
+async def cancel_run(
+    store: TransactionalStore[T],
+    bind: Callable[[T], RunRepository],
+    tenant_id: str,
+    run_id: UUID,
+) -> None:
+    """Stop the calls of a run that are not made yet; one that has ended stays as it is."""
+    now = datetime.now(UTC)
+    event = CompletionBatchCancelled(parent_id=run_id, cancelled_at=now)
+    async with store.transaction() as transaction:
+        if not await bind(transaction).cancel(tenant_id, run_id, now):
+            return
+        origin = _Origin(tenant_id, run_id)
+        row = _row(origin, COMPLETION_BATCH_CANCELLED, event, now, traceparent_of())
+        await transaction.add([row])
+        hit("command-before-commit")
+    hit("command-after-commit")
 
 
 async def _earlier(
@@ -116,10 +156,18 @@ def _requested(run: Run, item: PlannedCompletion) -> CompletionRequested:
         ),
         seed=item.seed,
         deadline_at=run.started_at + COMPLETION_DEADLINE,
+        fallbacks=(),
+        budget=(
+            None
+            if run.budget_usd is None
+            else Budget(budget_id=run.run_id, limit_usd=run.budget_usd)
+        ),
     )
 
 
-def _row(run: Run, topic: Topic[E], event: E, now: datetime, traceparent: str | None) -> OutboxRow:
+def _row(
+    run: Run | _Origin, topic: Topic[E], event: E, now: datetime, traceparent: str | None
+) -> OutboxRow:
     envelope = Envelope(
         id=str(new_id()),
         source=SOURCE,

@@ -36,7 +36,7 @@ async def on_answers_analyzed(
 
 
 def _finished(item: Delivered[CompletionFinished]) -> FinishedCompletion:
-    event = item.event
+    event, cost = item.event, item.event.cost
     return FinishedCompletion(
         tenant_id=item.tenant_id,
         run_id=event.origin.parent_id,
@@ -44,6 +44,9 @@ def _finished(item: Delivered[CompletionFinished]) -> FinishedCompletion:
         failure_kind=None if event.failure is None else event.failure.kind,
         failure_message=None if event.failure is None else event.failure.message,
         simulated=event.simulated,
+        not_run=event.outcome == "not_run",
+        cost_usd=None if cost is None else cost.usd,
+        cost_known=cost is None or cost.usd is not None,
     )
 
 

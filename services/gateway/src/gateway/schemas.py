@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from contracts.events.base import Usd
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.domain.models import ApiKey, BrandCount, Progress, Report
@@ -56,6 +58,11 @@ class RunRequest(_Request):
         min_length=1, max_length=50, description="provider/model, e.g. openai/gpt-5"
     )
     samples: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    budget_usd: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)] | None = Field(
+        default=None,
+        description="what all calls together may cost at most; those that no longer fit are not "
+        "made, and a model without a known price is not called",
+    )
 
 
 class RunAccepted(BaseModel):
@@ -68,13 +75,22 @@ class RunAccepted(BaseModel):
 
 
 class ProgressView(BaseModel):
-    """Completions by state. The four add up to ``expected``."""
+    """Completions by state. The five add up to ``expected``."""
 
     expected: int
     waiting: int
     answered: int = Field(description="answered, not analysed yet")
     analyzed: int
     failed: int
+    not_run: int = Field(description="not called: budget, cancelled or deadline")
+
+
+class CostView(BaseModel):
+    """What the calls cost so far. ``usd`` is exact, of the calls whose price is known."""
+
+    usd: Usd
+    unpriced_calls: int = Field(description="calls made whose price is not known")
+    budget_usd: Usd | None
 
 
 class RunView(BaseModel):
@@ -88,7 +104,9 @@ class RunView(BaseModel):
     prompts: list[str]
     brands: list[str]
     progress: ProgressView
+    cost: CostView
     started_at: datetime
+    cancelled_at: datetime | None
     finished_at: datetime | None
 
 
@@ -113,9 +131,10 @@ class BrandCountView(BaseModel):
 
 
 class FailureView(BaseModel):
-    """Calls to a model that failed in one way. They are in no denominator."""
+    """Calls to a model that failed, or were not made, for one reason; in no denominator."""
 
     model: str
+    outcome: Literal["failed", "not_run"]
     kind: str
     count: int
     example: str
@@ -128,6 +147,7 @@ class ReportView(BaseModel):
     state: str
     simulated: bool
     progress: ProgressView
+    cost: CostView
     brands: list[BrandCountView]
     failures: list[FailureView]
 
@@ -188,6 +208,7 @@ def run_view(report: Report) -> RunView:
         prompts=[prompt.text for prompt in run.prompts],
         brands=[brand.name for brand in run.brands],
         started_at=run.started_at,
+        cancelled_at=run.cancelled_at,
         finished_at=run.finished_at,
     )
 
@@ -199,7 +220,13 @@ def report_view(report: Report) -> ReportView:
         for brand in report.run.brands
     ]
     failures = [
-        FailureView(model=item.model, kind=item.kind, count=item.count, example=item.example)
+        FailureView(
+            model=item.model,
+            outcome="not_run" if item.not_run else "failed",
+            kind=item.kind,
+            count=item.count,
+            example=item.example,
+        )
         for item in report.failures
     ]
     return ReportView(**_head(report), brands=brands, failures=failures)
@@ -211,6 +238,11 @@ def _head(report: Report) -> dict[str, Any]:
         "state": report.run.state.value,
         "simulated": report.simulated,
         "progress": _progress(report.run.expected, report.progress),
+        "cost": CostView(
+            usd=report.spent.usd,
+            unpriced_calls=report.spent.unpriced,
+            budget_usd=report.run.budget_usd,
+        ),
     }
 
 
@@ -221,6 +253,7 @@ def _progress(expected: int, progress: Progress) -> ProgressView:
         answered=progress.answered,
         analyzed=progress.analyzed,
         failed=progress.failed,
+        not_run=progress.not_run,
     )
 
 

@@ -264,6 +264,7 @@ async def test_the_api_describes_itself(api: Api) -> None:
     assert set(document["paths"]) == {
         RUNS,
         f"{RUNS}/{{run_id}}",
+        f"{RUNS}/{{run_id}}/cancel",
         f"{RUNS}/{{run_id}}/report",
         "/v1/keys",
         "/v1/keys/{key_id}",

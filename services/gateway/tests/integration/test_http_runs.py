@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +12,13 @@ import httpx2
 import pytest
 import pytest_asyncio
 from bus.outbox import OutboxRow
-from contracts.events.completion import CompletionRequested
+from contracts.events.completion import Budget, CompletionBatchCancelled, CompletionRequested
 from contracts.events.visibility import VisibilityRunStarted
-from contracts.topics import COMPLETION_REQUESTED, VISIBILITY_RUN_STARTED
+from contracts.topics import (
+    COMPLETION_BATCH_CANCELLED,
+    COMPLETION_REQUESTED,
+    VISIBILITY_RUN_STARTED,
+)
 from gateway.domain.models import AnalyzedAnswer, FinishedCompletion
 from services.gateway.tests.calling_api import RUNS, Api, a_request, assert_marked, problem
 from services.gateway.tests.kits import ENDED, Kit, PostgresKit
@@ -76,7 +81,10 @@ async def test_a_run_is_shown_while_it_runs(api: Api) -> None:
         "answered": 0,
         "analyzed": 0,
         "failed": 0,
+        "not_run": 0,
     }
+    assert run["cost"] == {"usd": "0", "unpriced_calls": 0, "budget_usd": None}
+    assert run["cancelled_at"] is None
     assert (run["state"], run["samples"], run["finished_at"]) == ("running", 3, None)
     assert run["models"] == a_request()["models"]
     assert run["prompts"] == a_request()["prompts"]
@@ -100,8 +108,15 @@ async def test_a_report_counts_answers_beside_their_denominator(api: Api) -> Non
         {"model": "openai/gpt-5", "answers": 1, "named_in": 1, "mentions": 3}
     ]
     assert report["failures"] == [
-        {"model": "openai/gpt-5", "kind": "auth", "count": 1, "example": "no key"}
+        {
+            "model": "openai/gpt-5",
+            "outcome": "failed",
+            "kind": "auth",
+            "count": 1,
+            "example": "no key",
+        }
     ]
+    assert report["cost"] == {"usd": "0.00125", "unpriced_calls": 1, "budget_usd": None}
 
 
 async def end(api: Api, run_id: str) -> None:
@@ -114,14 +129,86 @@ async def end(api: Api, run_id: str) -> None:
         repository = api.kit.bind(transaction)
         await repository.note_finished(
             [
-                FinishedCompletion(tenant_id, run, one, None, None, simulated=True),
-                FinishedCompletion(tenant_id, run, two, "auth", "no key", simulated=False),
+                FinishedCompletion(
+                    tenant_id, run, one, None, None, simulated=True, cost_usd=Decimal("0.00125")
+                ),
+                FinishedCompletion(
+                    tenant_id, run, two, "auth", "no key", simulated=False, cost_known=False
+                ),
             ]
         )
         await repository.note_analyzed(
             [AnalyzedAnswer(tenant_id, run, one, ((brand, 3),), simulated=True)]
         )
         await repository.close_runs([run], ENDED)
+
+
+async def test_a_budget_goes_with_every_call(api: Api) -> None:
+    started = (await api.start(budget_usd="2.50")).json()
+    rows = await events(api, COMPLETION_REQUESTED.name)
+    requests = [CompletionRequested.model_validate_json(row.payload) for row in rows]
+    budgets = {request.budget for request in requests}
+    assert budgets == {Budget(budget_id=UUID(started["run_id"]), limit_usd=Decimal("2.50"))}
+    assert {request.fallbacks for request in requests} == {()}
+    run = (await api.call("GET", started["links"]["run"])).json()
+    assert run["cost"]["budget_usd"] == "2.50"
+
+
+@pytest.mark.parametrize("budget", ["-1", "much", "1e-9", 0.1234567])
+async def test_an_unusable_budget_is_refused(api: Api, budget: object) -> None:
+    problem(await api.start(budget_usd=budget), 422, "invalid-request")
+
+
+async def test_a_cancelled_run_owes_one_cancellation(api: Api) -> None:
+    started = (await api.start()).json()
+    path = f"{started['links']['run']}/cancel"
+    first = await api.call("POST", path)
+    assert first.status_code == 202
+    assert first.json()["cancelled_at"] is not None
+    assert first.json()["state"] == "running"  # until its calls have ended
+    again = await api.call("POST", path)
+    assert again.json()["cancelled_at"] == first.json()["cancelled_at"]
+    (row,) = await events(api, COMPLETION_BATCH_CANCELLED.name)
+    event = CompletionBatchCancelled.model_validate_json(row.payload)
+    assert str(event.parent_id) == row.key == started["run_id"]
+    assert row.envelope.tenant_id == api.tenant_id
+
+
+async def test_a_cancelled_run_ends_when_its_calls_have(api: Api) -> None:
+    started = (await api.start(prompts=["Which?"], models=["openai/gpt-5"], samples=2)).json()
+    await api.call("POST", f"{started['links']['run']}/cancel")
+    ids = [UUID(row.key) for row in await events(api, COMPLETION_REQUESTED.name)]
+    run = UUID(started["run_id"])
+    async with api.kit.store.transaction() as transaction:
+        repository = api.kit.bind(transaction)
+        await repository.note_finished(
+            [
+                FinishedCompletion(
+                    api.tenant_id, run, one, "cancelled", "it was", simulated=False, not_run=True
+                )
+                for one in ids
+            ]
+        )
+        await repository.close_runs([run], ENDED)
+    report = (await api.call("GET", started["links"]["report"])).json()
+    assert (report["state"], report["progress"]["not_run"]) == ("cancelled", 2)
+    assert [(item["outcome"], item["count"]) for item in report["failures"]] == [("not_run", 2)]
+
+
+async def test_cancelling_a_run_that_has_ended_changes_nothing(api: Api) -> None:
+    started = (await api.start(prompts=["Which?"], models=["openai/gpt-5"], samples=2)).json()
+    await end(api, started["run_id"])
+    answer = await api.call("POST", f"{started['links']['run']}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (202, "completed_with_errors")
+    assert answer.json()["cancelled_at"] is None
+    assert await events(api, COMPLETION_BATCH_CANCELLED.name) == []
+
+
+async def test_another_tenants_run_cannot_be_cancelled(api: Api) -> None:
+    links, other = (await api.start()).json()["links"], await api.another_tenant()
+    problem(await other.call("POST", f"{links['run']}/cancel"), 404, "not-found")
+    assert (await api.call("GET", links["run"])).json()["cancelled_at"] is None
+    assert await events(api, COMPLETION_BATCH_CANCELLED.name) == []
 
 
 async def test_another_tenants_run_is_not_there(api: Api) -> None:

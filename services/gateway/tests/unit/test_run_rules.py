@@ -146,4 +146,22 @@ def test_a_planned_id_never_changes() -> None:
 def test_state_follows_from_the_counts(
     waiting: int, answered: int, analyzed: int, failed: int, state: RunState
 ) -> None:
-    assert final_state(Progress(waiting, answered, analyzed, failed)) is state
+    progress = Progress(waiting, answered, analyzed, failed)
+    assert final_state(progress, cancelled=False) is state
+
+
+@pytest.mark.parametrize(
+    ("analyzed", "not_run", "cancelled", "state"),
+    [
+        (5, 1, False, RunState.COMPLETED_WITH_ERRORS),
+        (0, 1, False, RunState.FAILED),
+        (5, 1, True, RunState.CANCELLED),
+        (0, 1, True, RunState.CANCELLED),
+        (5, 0, True, RunState.COMPLETED),
+    ],
+)
+def test_calls_not_made_leave_a_mark(
+    analyzed: int, not_run: int, cancelled: bool, state: RunState
+) -> None:
+    progress = Progress(0, 0, analyzed, 0, not_run)
+    assert final_state(progress, cancelled=cancelled) is state

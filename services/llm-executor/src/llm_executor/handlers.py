@@ -1,174 +1,69 @@
-"""One function per topic: claim the completion, make the call, record its end."""
+"""One function per topic: requests are queued, cancellations remembered.
+
+Consuming only fills the queue; the dispatcher takes requests from it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
+from bus.apply import Batch
 from bus.codec import Delivered
-from bus.errors import RecordTooLarge, Unavailable
 from bus.failpoint import hit
-from bus.outbox import OutboxRow, derive
 from contracts import telemetry
-from contracts.envelope import to_headers
 from contracts.events.base import Event
-from contracts.events.completion import (
-    CompletionFinished,
-    CompletionRequested,
-    Failure,
-    Usage,
-)
-from contracts.topics import COMPLETION_FINISHED
-from runtime.logging import logger
-from runtime.metrics import counter
-from runtime.tracing import traceparent_of
+from contracts.events.completion import CompletionBatchCancelled, CompletionRequested
+from runtime.metrics import counter, histogram
 
-from llm_executor.calling import SERVICE, CallPolicy, attempt_call
-from llm_executor.domain.models import Attempted, Call, Claim, Key, Turn
-from llm_executor.domain.ports import CallStore, Providers
-from llm_executor.domain.rules import storable
-
-_log = logger(__name__)
+from llm_executor.domain import SERVICE
+from llm_executor.domain.ports import CallStore
+from llm_executor.translation import queued
 
 
-@dataclass(frozen=True)
-class Executor:
-    """What handling a request needs, and the calls it is making (``active``).
-
-    A claim that someone else holds is looked at again after ``held_seconds``.
-    """
+@dataclass
+class Intake:
+    """Takes records into the store. ``wake`` is called when something new may be waiting."""
 
     store: CallStore
-    providers: Providers
-    policy: CallPolicy
-    lease_seconds: float = 15.0
-    held_seconds: float = 1.0
-    active: set[Key] = field(default_factory=set)
+    wake: Callable[[], None]
+
+    async def __call__(self, batch: Batch[Event]) -> None:
+        """Queue and cancel, all or none; a repetition changes nothing.
+
+        Raises Unavailable when the store is down.
+        """
+        hit("intake-before-store")
+        await on_completion_requested(batch, self.store)
+        await on_completion_batch_cancelled(batch, self.store)
+        hit("intake-after-store")
+        self.wake()
+        for item in batch:
+            _count(item)
 
 
-async def on_completion_requested(item: Delivered[Event], executor: Executor) -> None:
-    """Make the call once; when delivered again, publish the stored answer again.
-
-    Raises:
-        Unavailable: the store is down, or another process holds the claim: look again later.
-    """
-    request = item.event
-    assert isinstance(request, CompletionRequested)
-    key = Key(item.tenant_id, request.completion_id)
-    hit("call-before-claim")
-    claim = await executor.store.claim(key, executor.lease_seconds)
-    hit("call-after-claim")
-    if claim is Claim.HELD:
-        raise Unavailable("another process is at this call", retry_after=executor.held_seconds)
-    if claim is Claim.FINISHED:
-        await executor.store.publish_again(key)
-        return
-    if claim is Claim.TAKEN_OVER:
-        _outcome_unknown(key)
-    executor.active.add(key)
-    try:
-        await _call_and_record(item, request, key, executor)
-    except Exception:
-        await executor.store.release(key)
-        raise
-    finally:
-        executor.active.discard(key)
+async def on_completion_requested(batch: Batch[Event], store: CallStore) -> None:
+    """Queue the requests; one that is finished already is published again."""
+    requests = [queued(item) for item in batch if isinstance(item.event, CompletionRequested)]
+    if requests:
+        await store.accept(requests)
 
 
-async def _call_and_record(
-    item: Delivered[Event], request: CompletionRequested, key: Key, executor: Executor
-) -> None:
-    ended = await attempt_call(
-        executor.providers,
-        request.model,
-        lambda model: _call(request, model),
-        request.deadline_at,
-        executor.policy,
-    )
-    hit("call-after-reply")
-    await _record(item, request, key, ended, executor.store)
-    hit("call-after-record")
+async def on_completion_batch_cancelled(batch: Batch[Event], store: CallStore) -> None:
+    """Remember what was cancelled, by tenant: an id alone cancels nothing of another."""
+    parents: dict[str, set[UUID]] = defaultdict(set)
+    for item in batch:
+        if isinstance(item.event, CompletionBatchCancelled):
+            parents[item.tenant_id].add(item.event.parent_id)
+    for tenant_id, cancelled in parents.items():
+        await store.cancel(tenant_id, cancelled)
 
 
-def _outcome_unknown(key: Key) -> None:
-    counter(telemetry.OUTCOME_UNKNOWN).labels(SERVICE).inc()
-    _log.warning(
-        "calling again: an earlier process may have made this call and not recorded it",
-        completion_id=str(key.completion_id),
-        tenant=key.tenant_id,
-    )
-
-
-def _call(request: CompletionRequested, model: str) -> Call:
-    return Call(
-        model=model,
-        turns=tuple(Turn(message.role, message.content) for message in request.messages),
-        seed=request.seed,
-        temperature=request.temperature,
-        max_output_tokens=request.max_output_tokens,
-    )
-
-
-async def _record(
-    item: Delivered[Event],
-    request: CompletionRequested,
-    key: Key,
-    ended: Attempted,
-    store: CallStore,
-) -> None:
-    try:
-        row = _row(item, request, ended)
-    except RecordTooLarge as error:
-        row = _row(item, request, _without_answer(ended, str(error)))
-    headers = {name: value.decode() for name, value in to_headers(row.envelope)}
-    if not await store.record(key, headers, row.payload):
-        _log.warning("another process recorded this call first", completion=str(key.completion_id))
-
-
-def _row(item: Delivered[Event], request: CompletionRequested, ended: Attempted) -> OutboxRow:
-    now = datetime.now(UTC)
-    emit = item.emit(COMPLETION_FINISHED, _finished(item, request, ended, now))
-    return derive([emit], SERVICE, now, {item.envelope.id: traceparent_of()})[0]
-
-
-def _without_answer(ended: Attempted, said: str) -> Attempted:
-    """An answer that no event can carry is a failure that is told, not a call made for ever."""
-    return replace(ended, reply=None, failure_kind="answer-too-large", failure_message=said)
-
-
-def _finished(
-    item: Delivered[Event], request: CompletionRequested, ended: Attempted, now: datetime
-) -> CompletionFinished:
-    reply = ended.reply
-    queued = (ended.last_started or now) - item.envelope.time
-    return CompletionFinished(
-        completion_id=request.completion_id,
-        model=request.model,
-        model_used=None if reply is None else storable(reply.model),
-        origin=request.origin,
-        outcome="failed" if reply is None else "answered",
-        text=None if reply is None else storable(reply.text),
-        finish_reason=None if reply is None else storable(reply.finish_reason or "") or None,
-        failure=_failure(ended),
-        usage=_usage(ended),
-        attempts=ended.attempts,
-        queue_ms=max(0, round(queued.total_seconds() * 1000)),
-        provider_ms=(
-            None if ended.provider_seconds is None else round(ended.provider_seconds * 1000)
-        ),
-        simulated=ended.simulated,
-        finished_at=now,
-    )
-
-
-def _failure(ended: Attempted) -> Failure | None:
-    if ended.failure_kind is None:
-        return None
-    return Failure(kind=ended.failure_kind, message=storable(ended.failure_message or ""))
-
-
-def _usage(ended: Attempted) -> Usage | None:
-    reply = ended.reply
-    if reply is None or reply.input_tokens is None or reply.output_tokens is None:
-        return None
-    return Usage(input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
+def _count(item: Delivered[Event]) -> None:
+    topic = item.record.topic
+    counter(telemetry.RECORDS).labels(SERVICE, topic, "applied").inc()
+    age = (datetime.now(UTC) - item.envelope.time).total_seconds()
+    histogram(telemetry.EVENT_AGE).labels(SERVICE, topic).observe(max(0.0, age))

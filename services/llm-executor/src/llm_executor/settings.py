@@ -19,7 +19,10 @@ class Settings(ServiceSettings):
         default=None, description="base URL of a provider simulator, offered as simulator/..."
     )
     max_in_flight: int = Field(default=512, ge=1, description="calls at once in this process")
-    attempts: int = Field(default=5, ge=1, description="calls to a provider per completion")
+    limits_share: float = Field(
+        default=1.0, gt=0, le=1, description="of the configured limits, where processes share them"
+    )
+    attempts: int = Field(default=5, ge=1, description="calls to one model per completion")
     call_seconds: float = Field(default=120.0, gt=0, description="time for one call")
     lease_seconds: float = Field(default=15.0, gt=0, description="claims end this long after death")
     sole_instance: bool = Field(

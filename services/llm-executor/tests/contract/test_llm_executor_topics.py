@@ -1,70 +1,74 @@
-"""The executor takes every golden example of its topic, twice, and emits what its topic says."""
+"""The executor takes every golden example of its topics, twice, and emits what its topic says."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from bus.codec import Delivered, decode
-from bus.errors import Unavailable
+from bus.local import LocalLog
 from bus.record import Record
-from contracts import telemetry
 from contracts.envelope import from_headers
 from contracts.events.base import Event
 from contracts.events.completion import CompletionFinished, CompletionRequested
 from contracts.examples import Example, examples
-from contracts.paths import SCHEMAS
-from contracts.topics import COMPLETION_FINISHED, COMPLETION_REQUESTED, topic_named
-from jsonschema import Draft202012Validator
-from llm_executor.adapters.memory import (
-    FixedProviders,
-    MemoryCalls,
-    MemoryCallStore,
-    ScriptedProvider,
+from contracts.topics import (
+    COMPLETION_BATCH_CANCELLED,
+    COMPLETION_FINISHED,
+    COMPLETION_REQUESTED,
 )
-from llm_executor.calling import CallPolicy
+from executor_kit import REPLY, TOPICS, Executing, key_of, open_log
+from llm_executor.adapters.memory import ScriptedProvider
 from llm_executor.domain.errors import CallFailed
-from llm_executor.domain.models import Claim, Key, Reply
-from llm_executor.handlers import Executor, on_completion_requested
-from runtime import metrics
+from llm_executor.domain.models import ModelFacts, ModelPrice, Reply
+from llm_executor.domain.ports import Complaint
 
 pytestmark = pytest.mark.asyncio
 FED = examples(COMPLETION_REQUESTED.name)
-TOPICS = {COMPLETION_REQUESTED.name: topic_named(COMPLETION_REQUESTED.name)}
-SCHEMA = json.loads((SCHEMAS / f"{COMPLETION_FINISHED.name}.json").read_text(encoding="utf-8"))
-REPLY = Reply("光珈琲 and Notion. 🫘", "gpt-5-2026", "id-1", "stop", 3, 2, simulated=False)
-REFUSED = CallFailed("auth", "set ACME_API_KEY", retryable=False)
+CANCELLED = examples(COMPLETION_BATCH_CANCELLED.name)
+REFUSED = CallFailed("auth", "set ACME_API_KEY")
 each_example = pytest.mark.parametrize("example", FED, ids=str)
 
 
-class Bench:
-    """The real handler over a store in memory and a provider with a script."""
+def not_judged(_: object) -> Complaint:
+    """The scripted answers satisfy no schema of the examples; schemas have tests of their own."""
+    return lambda text: None
 
-    def __init__(self, *script: Reply | CallFailed) -> None:
-        self.provider = ScriptedProvider(*script)
-        self.calls = MemoryCalls()
-        names = {model.partition("/")[0] for model in (ex.body["model"] for ex in FED)}
-        providers = FixedProviders(dict.fromkeys(names, self.provider))
-        policy = CallPolicy(attempts=1)
-        self.executor = Executor(MemoryCallStore(self.calls), providers, policy)
 
-    async def feed(self, item: Delivered[Event]) -> None:
-        await on_completion_requested(item, self.executor)
+@pytest_asyncio.fixture
+async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
+    opened = await open_log(tmp_path)
+    yield opened
+    await opened.close()
 
-    def stored(self, item: Delivered[Event]) -> CompletionFinished:
-        payload = self.calls.entries[key_of(item)].payload
-        assert payload is not None
-        Draft202012Validator(SCHEMA).validate(json.loads(payload))
-        return CompletionFinished.model_validate_json(payload)
+
+def bench(log: LocalLog, *script: Reply | CallFailed) -> tuple[ScriptedProvider, Executing]:
+    """All providers of the examples are one that goes through a script."""
+    provider = ScriptedProvider(*script)
+    models = {model for example in FED for model in _models(example)}
+    price = ModelPrice("v1", Decimal("0.000001"), Decimal("0.00001"))
+    return provider, Executing(
+        log,
+        dict.fromkeys({model.partition("/")[0] for model in models}, provider),
+        facts=dict.fromkeys(models, ModelFacts(price=price)),
+        complaints=not_judged,
+    )
+
+
+def _models(example: Example) -> list[str]:
+    return [example.body["model"], *(example.body.get("fallbacks") or ())]
 
 
 def delivered(example: Example, *, late: bool = False) -> Delivered[Event]:
     """An example as it is read. Unless ``late``, its deadline is moved before us."""
     body = example.body
-    if not late:
+    if not late and "deadline_at" in body:
         body["deadline_at"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     value = json.dumps(body).encode()
     return decode(TOPICS, Record(example.topic, 0, 0, example.key, value, example.headers, 0))
@@ -75,68 +79,85 @@ def request_of(item: Delivered[Event]) -> CompletionRequested:
     return item.event
 
 
-def key_of(item: Delivered[Event]) -> Key:
-    return Key(item.tenant_id, request_of(item).completion_id)
+async def ended(executing: Executing, item: Delivered[Event]) -> CompletionFinished:
+    async with executing:
+        await executing.feed(item)
+        return await executing.end_of(item)
 
 
 @each_example
 @pytest.mark.parametrize("script", [REPLY, REFUSED], ids=["answered", "failed"])
-async def test_every_example_is_called_once(example: Example, script: Reply | CallFailed) -> None:
-    bench, item = Bench(script), delivered(example)
-    await bench.feed(item)
-    first = dataclasses.replace(bench.calls.entries[key_of(item)])
-    bench.calls.entries[key_of(item)].published = True  # as the relay marks it
-    await bench.feed(item)
-    assert bench.calls.entries[key_of(item)] == first  # to be published again, unchanged
-    assert len(bench.provider.calls) == 1
-    assert len(bench.calls.entries) == 1
-    assert not bench.executor.active
+async def test_every_example_is_called_once(
+    example: Example, script: Reply | CallFailed, log: LocalLog
+) -> None:
+    provider, executing = bench(log, *[script] * 3)
+    item = delivered(example)
+    async with executing:
+        await executing.feed(item, item)
+        await executing.end_of(item)
+        entry = executing.calls.entries[key_of(item)]
+        entry.published = True  # as the relay marks it
+        first, calls = entry.finished, len(provider.calls)
+        await executing.feed(item)
+    assert entry.finished == first
+    assert not entry.published  # it is published again, unchanged
+    fallbacks = len(request_of(item).fallbacks or ())
+    assert len(provider.calls) == calls == (1 if script is REPLY else 1 + fallbacks)
+    assert len(executing.calls.entries) == 1
 
 
 @each_example
-async def test_an_answer_is_what_its_topic_says(example: Example) -> None:
-    bench, item = Bench(REPLY), delivered(example)
-    await bench.feed(item)
-    event, request = bench.stored(item), request_of(item)
+async def test_an_answer_is_what_its_topic_says(example: Example, log: LocalLog) -> None:
+    _, executing = bench(log, REPLY)
+    item = delivered(example)
+    event, request = await ended(executing, item), request_of(item)
     assert (event.outcome, event.text, event.failure) == ("answered", REPLY.text, None)
-    assert (event.model, event.model_used) == (request.model, REPLY.model)
+    assert (event.model, event.model_called) == (request.model, request.model)
+    assert event.model_used == REPLY.model
     assert event.origin == request.origin
     assert event.usage is not None
     assert (event.usage.input_tokens, event.usage.output_tokens) == (3, 2)
+    assert event.cost is not None
+    assert (event.cost.usd, event.cost.price_version) == (Decimal("0.000023"), "v1")
     assert (event.attempts, event.finish_reason, event.simulated) == (1, "stop", False)
+    assert event.tried == ()
 
 
 @each_example
-async def test_a_failure_is_what_its_topic_says(example: Example) -> None:
-    bench, item = Bench(REFUSED), delivered(example)
-    await bench.feed(item)
-    event = bench.stored(item)
+async def test_a_failure_is_what_its_topic_says(example: Example, log: LocalLog) -> None:
+    _, executing = bench(log, *[REFUSED] * 3)
+    item = delivered(example)
+    event = await ended(executing, item)
     assert (event.outcome, event.text, event.usage) == ("failed", None, None)
     assert event.failure is not None
     assert (event.failure.kind, event.failure.message) == ("auth", "set ACME_API_KEY")
+    fallbacks = request_of(item).fallbacks or ()
+    assert [tried.model for tried in event.tried] == [
+        request_of(item).model,
+        *fallbacks[:-1],
+    ][: len(fallbacks)]
 
 
-async def test_an_answer_that_no_event_can_carry_is_a_failure_that_is_told() -> None:
+async def test_an_answer_that_no_event_can_carry_is_a_failure_that_is_told(log: LocalLog) -> None:
     text = "x" * COMPLETION_FINISHED.max_record_bytes
-    bench, item = Bench(dataclasses.replace(REPLY, text=text)), delivered(FED[0])
-    await bench.feed(item)
-    failure = bench.stored(item).failure
-    assert failure is not None
-    assert failure.kind == "answer-too-large"
-    assert str(COMPLETION_FINISHED.max_record_bytes - 4096) in failure.message
+    _, executing = bench(log, dataclasses.replace(REPLY, text=text))
+    event = await ended(executing, delivered(FED[0]))
+    assert event.failure is not None
+    assert event.failure.kind == "answer-too-large"
+    assert str(COMPLETION_FINISHED.max_record_bytes - 4096) in event.failure.message
+    assert event.cost is not None  # it was paid for
+    assert event.cost.usd
 
 
 @each_example
-async def test_the_envelope_follows_from_the_request(example: Example) -> None:
-    one, two, item = Bench(REPLY), Bench(REFUSED), delivered(example)
-    await one.feed(item)
-    await two.feed(item)
-    envelopes = []
-    for bench in (one, two):
-        headers = bench.calls.entries[key_of(item)].headers
-        assert headers is not None
-        pairs = [(name, value.encode()) for name, value in headers.items()]
-        envelopes.append(from_headers(pairs))
+async def test_the_envelope_follows_from_the_request(example: Example, log: LocalLog) -> None:
+    item, envelopes = delivered(example), []
+    for script in ([REPLY], [REFUSED] * 3):
+        _, executing = bench(log, *script)
+        await ended(executing, item)
+        finished = executing.calls.entries[key_of(item)].finished
+        assert finished is not None
+        envelopes.append(from_headers((k, v.encode()) for k, v in finished.headers.items()))
     first, second = envelopes
     assert first.id == second.id  # whoever handles it emits the same id
     assert first.subject == str(key_of(item).completion_id)
@@ -147,91 +168,67 @@ async def test_the_envelope_follows_from_the_request(example: Example) -> None:
 
 
 @each_example
-async def test_the_call_is_what_was_requested(example: Example) -> None:
-    bench, item = Bench(REPLY), delivered(example)
-    await bench.feed(item)
-    (call,), request = bench.provider.calls, request_of(item)
+async def test_the_call_is_what_was_requested(example: Example, log: LocalLog) -> None:
+    provider, executing = bench(log, REPLY)
+    item = delivered(example)
+    await ended(executing, item)
+    (call,), request = provider.calls, request_of(item)
     assert call.model == request.model.partition("/")[2]
     assert [(turn.role, turn.content) for turn in call.turns] == [
         (message.role, message.content) for message in request.messages
     ]
-    assert (call.seed, call.temperature, call.max_output_tokens) == (
+    assert [turn.images for turn in call.turns] == [
+        tuple(image.url for image in message.images) for message in request.messages
+    ]
+    assert (call.seed, call.temperature, call.max_output_tokens, call.schema) == (
         request.seed,
         request.temperature,
         request.max_output_tokens,
+        request.response_schema,
     )
 
 
-async def test_a_late_request_is_not_called() -> None:
+async def test_a_late_request_is_not_run(log: LocalLog) -> None:
     example = FED[0]
     body = example.body | {"deadline_at": "2020-01-01T00:00:00Z"}
     late = dataclasses.replace(example, value=json.dumps(body).encode())
-    bench, item = Bench(REPLY), delivered(late, late=True)
-    await bench.feed(item)
-    failure = bench.stored(item).failure
-    assert failure is not None
-    assert failure.kind == "deadline-passed"
-    assert (bench.stored(item).attempts, bench.provider.calls) == (0, [])
+    provider, executing = bench(log, REPLY)
+    event = await ended(executing, delivered(late, late=True))
+    assert event.failure is not None
+    assert (event.outcome, event.failure.kind) == ("not_run", "deadline-passed")
+    assert (event.attempts, event.cost, provider.calls) == (0, None, [])
 
 
-async def test_tenants_may_use_the_same_completion_id() -> None:
+async def test_tenants_may_use_the_same_completion_id(log: LocalLog) -> None:
     example = FED[0]
     headers = tuple(
         (name, b"another" if name == "ce_tenantid" else value) for name, value in example.headers
     )
-    bench, item = Bench(REPLY, REFUSED), delivered(example)
-    other = delivered(dataclasses.replace(example, headers=headers))
-    await bench.feed(item)
-    await bench.feed(other)
-    assert len(bench.provider.calls) == 2
-    assert bench.stored(item).outcome == "answered"
-    assert bench.stored(other).outcome == "failed"
+    provider, executing = bench(log, REPLY, REFUSED)
+    item, other = delivered(example), delivered(dataclasses.replace(example, headers=headers))
+    async with executing:
+        await executing.feed(item)
+        await executing.end_of(item)
+        await executing.feed(other)
+        await executing.end_of(other)
+    assert len(provider.calls) == 2
+    assert executing.stored(item).outcome == "answered"
+    assert executing.stored(other).outcome == "failed"
 
 
-async def test_a_call_that_another_process_is_at_is_left_to_it() -> None:
-    bench, item = Bench(REPLY), delivered(FED[0])
-    other = MemoryCallStore(bench.calls)
-    assert await other.claim(key_of(item), 60) is Claim.FRESH
-    with pytest.raises(Unavailable) as caught:
-        await bench.feed(item)
-    assert caught.value.retry_after == bench.executor.held_seconds
-    assert bench.provider.calls == []
-
-
-async def test_a_call_whose_outcome_is_unknown_is_made_again_and_counted() -> None:
-    bench, item = Bench(REPLY), delivered(FED[0])
-    await MemoryCallStore(bench.calls).claim(key_of(item), -1)  # that process is gone
-    before = metrics.value(telemetry.OUTCOME_UNKNOWN, service="llm-executor")
-    await bench.feed(item)
-    assert bench.stored(item).outcome == "answered"
-    assert metrics.value(telemetry.OUTCOME_UNKNOWN, service="llm-executor") == before + 1
-
-
-async def test_a_claim_is_released_when_the_record_fails() -> None:
-    class Down(MemoryCallStore):
-        async def record(self, key: Key, headers: dict[str, str], payload: bytes) -> bool:
-            raise Unavailable("the store is down")
-
-    bench, item = Bench(REPLY, REPLY), delivered(FED[0])
-    broken = dataclasses.replace(bench.executor, store=Down(bench.calls))
-    with pytest.raises(Unavailable):
-        await on_completion_requested(item, broken)
-    assert not broken.active
-    await bench.feed(item)
-    assert bench.stored(item).outcome == "answered"
-
-
-async def test_an_active_call_is_known_while_it_is_made() -> None:
-    seen: list[set[UUID]] = []
-
-    class Looking(ScriptedProvider):
-        async def complete(self, call: object, timeout: float) -> Reply:
-            seen.append({key.completion_id for key in bench.executor.active})
-            return REPLY
-
-    bench, item = Bench(), delivered(FED[0])
-    providers = FixedProviders({request_of(item).model.partition("/")[0]: Looking()})
-    executor = dataclasses.replace(bench.executor, providers=providers)
-    await on_completion_requested(item, executor)
-    assert seen == [{key_of(item).completion_id}]
-    assert not executor.active
+@pytest.mark.parametrize("example", CANCELLED, ids=str)
+async def test_every_cancellation_stops_the_requests_of_its_parent(
+    example: Example, log: LocalLog
+) -> None:
+    mine = [each for each in FED if each.body["origin"]["parent_id"] == example.key.decode()]
+    assert mine
+    provider, executing = bench(log, *[REPLY] * len(mine))
+    items = [delivered(each) for each in mine]
+    async with executing:
+        await executing.feed(delivered(example), delivered(example))  # it came first, and twice
+        await executing.feed(*items)
+        ends = await executing.ends_of(items)
+    assert {(event.outcome, event.failure and event.failure.kind) for event in ends} == {
+        ("not_run", "cancelled")
+    }
+    assert provider.calls == []

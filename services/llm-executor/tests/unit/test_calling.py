@@ -1,26 +1,30 @@
-"""Attempts of one call: when it is tried again, and when it is over."""
+"""Attempts of one call: when it is tried again, at which model, and when it is over."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Self
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from contracts import telemetry
-from llm_executor import calling
+from llm_executor.adapters.breaker import PurgatoryBreaker
 from llm_executor.adapters.memory import FixedProviders, ScriptedProvider
-from llm_executor.calling import CallPolicy, attempt_call
-from llm_executor.domain.errors import CallFailed
-from llm_executor.domain.models import Attempted, Call, Reply, Turn
+from llm_executor.calling.caller import Caller, CallPolicy, Plan
+from llm_executor.calling.lanes import Lanes
+from llm_executor.calling.progress import Interrupted, Progress, Watch
+from llm_executor.domain.errors import KINDS, CallFailed
+from llm_executor.domain.models import Call, LaneLimits, ModelFacts, ModelPrice, Reply, Tokens, Turn
+from llm_executor.domain.ports import Complaint, OnText
 from runtime import metrics
 
 pytestmark = pytest.mark.asyncio
-REPLY = Reply("Notion.", "gpt-5-2026", "id-1", "stop", 3, 2, simulated=False)
+REPLY = Reply("Notion.", "gpt-5-2026", "id-1", "stop", Tokens(3, 2), simulated=False)
 HOUR = timedelta(hours=1)
+PRICE = ModelPrice("v1", Decimal("0.000001"), Decimal("0.00001"), Decimal("0.0000001"))
+CALL = Call("?", (Turn("user", "Which app?"),), seed=7)
 
 
 @pytest.fixture(autouse=True)
@@ -38,116 +42,133 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def failed(
-    kind: str = "server-error", *, retryable: bool = True, retry_after: float | None = None
+    kind: str = "server-error", *, retry_after: float | None = None, billed: bool = False
 ) -> CallFailed:
-    return CallFailed(kind, f"it said {kind}", retryable=retryable, retry_after=retry_after)
+    return CallFailed(kind, f"it said {kind}", retry_after=retry_after, billed=billed)
 
 
-def a_call(model: str) -> Call:
-    return Call(model, (Turn("user", "Which app?"),), seed=7)
+class Bench:
+    """A real caller with real lanes over scripted providers."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, ScriptedProvider],
+        *,
+        facts: Mapping[str, ModelFacts] | None = None,
+        attempts: int = 3,
+        timeout: float = 120.0,
+        limits: LaneLimits | None = None,
+    ) -> None:
+        configured = FixedProviders(providers, facts, limits)
+        self.lanes = Lanes(configured, lambda name: PurgatoryBreaker(name, failures=5))
+        policy = CallPolicy(attempts, timeout, random.Random(1))
+        self.caller = Caller(configured, self.lanes, policy)
+        self.progress = Progress()
+        self.watch = Watch()
+
+    async def answer(
+        self,
+        *models: str,
+        left: timedelta = HOUR,
+        call: Call = CALL,
+        complaint: Complaint | None = None,
+        on_text: Callable[[str, int, bool], OnText] | None = None,
+    ) -> Reply:
+        names = models or ("acme/gpt-5",)
+        plan = Plan(names, call, datetime.now(UTC) + left, complaint, on_text)
+        seat = self.lanes.of(names[0]).book()
+        try:
+            return await self.caller.answer(plan, seat, self.progress, self.watch)
+        finally:
+            counted = [lane.booked + lane.waiting + lane.calling for lane in self.lanes.all()]
+            assert not any(counted)  # no seat is left behind, however it ends
 
 
-async def attempted(
-    provider: ScriptedProvider,
-    *,
-    model: str = "acme/gpt-5",
-    left: timedelta = HOUR,
-    attempts: int = 3,
-    timeout: float = 120.0,
-    call: Callable[[str], Call] = a_call,
-) -> Attempted:
-    policy = CallPolicy(attempts, timeout, random.Random(1))
-    deadline = datetime.now(UTC) + left
-    return await attempt_call(FixedProviders({"acme": provider}), model, call, deadline, policy)
+async def fails(bench: Bench, *models: str, left: timedelta = HOUR) -> CallFailed:
+    with pytest.raises(CallFailed) as caught:
+        await bench.answer(*models, left=left)
+    return caught.value
+
+
+def scripted(*script: Reply | CallFailed, **options: object) -> tuple[ScriptedProvider, Bench]:
+    provider = ScriptedProvider(*script)
+    return provider, Bench({"acme": provider}, **options)  # type: ignore[arg-type]
 
 
 async def test_an_answer_at_once(waits: list[float]) -> None:
-    provider = ScriptedProvider(REPLY)
-    ended = await attempted(provider, model="acme/meta/llama-4")
-    assert (ended.reply, ended.attempts, ended.failure_kind) == (REPLY, 1, None)
-    assert provider.calls == [a_call("meta/llama-4")]
+    provider, bench = scripted(REPLY)
+    assert await bench.answer("acme/meta/llama-4") == REPLY
+    assert [call.model for call in provider.calls] == ["meta/llama-4"]
+    assert provider.calls[0].turns == CALL.turns
     assert waits == []
-    assert ended.provider_seconds is not None
-    assert ended.last_started is not None
+    assert (bench.progress.attempts, bench.progress.model_called) == (1, "acme/meta/llama-4")
+    assert bench.progress.provider_seconds is not None
+    assert bench.progress.last_started is not None
 
 
 async def test_failures_that_pass_are_tried_again(waits: list[float]) -> None:
-    provider = ScriptedProvider(failed("rate-limited"), failed("timed-out"), REPLY)
-    ended = await attempted(provider)
-    assert (ended.reply, ended.attempts) == (REPLY, 3)
-    assert len(waits) == 2
-    assert len(provider.calls) == 3
+    provider, bench = scripted(failed("rate-limited"), failed("timed-out"), REPLY)
+    assert await bench.answer() == REPLY
+    assert (bench.progress.attempts, len(waits), len(provider.calls)) == (3, 2, 3)
 
 
 async def test_attempts_run_out(waits: list[float]) -> None:
-    provider = ScriptedProvider(failed("timed-out"), failed("timed-out"), failed("overloaded"))
-    ended = await attempted(provider)
-    assert (ended.reply, ended.attempts) == (None, 3)
-    assert (ended.failure_kind, ended.failure_message) == ("overloaded", "it said overloaded")
-    assert len(waits) == 2
+    _, bench = scripted(failed("timed-out"), failed("timed-out"), failed("overloaded"))
+    failure = await fails(bench)
+    assert (failure.kind, str(failure)) == ("overloaded", "it said overloaded")
+    assert (bench.progress.attempts, len(waits)) == (3, 2)
 
 
-async def test_a_failure_for_good_is_not_tried_again(waits: list[float]) -> None:
-    provider = ScriptedProvider(failed("auth", retryable=False), REPLY)
-    ended = await attempted(provider)
-    assert (ended.failure_kind, ended.attempts) == ("auth", 1)
-    assert waits == []
+FINAL = sorted(kind for kind, (retryable, _, _) in KINDS.items() if not retryable)
 
 
-async def test_a_failure_for_good_ends_the_attempts() -> None:
-    provider = ScriptedProvider(failed(), failed("unknown-model", retryable=False), REPLY)
-    ended = await attempted(provider)
-    assert (ended.failure_kind, ended.attempts) == ("unknown-model", 2)
+@pytest.mark.parametrize("kind", FINAL)
+async def test_a_failure_for_good_is_not_tried_again(kind: str, waits: list[float]) -> None:
+    _, bench = scripted(failed(), failed(kind), REPLY)
+    assert (await fails(bench)).kind == kind
+    assert (bench.progress.attempts, len(waits)) == (2, 1)
 
 
 async def test_the_providers_own_wait_is_obeyed(waits: list[float]) -> None:
-    provider = ScriptedProvider(failed(retry_after=20), failed(retry_after=0), REPLY)
-    assert (await attempted(provider)).reply == REPLY
+    _, bench = scripted(failed(retry_after=20), failed(retry_after=0), REPLY)
+    assert await bench.answer() == REPLY
     first, second = waits
     assert 20 <= first <= 22
     assert second == 0
 
 
 async def test_waits_are_bounded_and_grow(waits: list[float]) -> None:
-    provider = ScriptedProvider(*[failed() for _ in range(9)], REPLY)
-    await attempted(provider, attempts=10)
+    script = [failed("rate-limited") for _ in range(9)]
+    _, bench = scripted(*script, REPLY, attempts=10)
+    await bench.answer()
     bounds = [min(30.0, 0.5 * 2.0**attempt) for attempt in range(1, 10)]
     assert all(wait <= bound for wait, bound in zip(waits, bounds, strict=True))
     assert max(waits[4:]) > 8
 
 
 async def test_a_deadline_that_has_passed_makes_no_call() -> None:
-    provider = ScriptedProvider(REPLY)
-    ended = await attempted(provider, left=timedelta(seconds=-1))
-    assert (ended.failure_kind, ended.attempts, provider.calls) == ("deadline-passed", 0, [])
-    assert (ended.last_started, ended.provider_seconds) == (None, None)
+    provider, bench = scripted(REPLY)
+    failure = await fails(bench, left=timedelta(seconds=-1))
+    assert (failure.kind, bench.progress.attempts, provider.calls) == ("deadline-passed", 0, [])
+    assert (bench.progress.last_started, bench.progress.provider_seconds) == (None, None)
 
 
 async def test_no_wait_goes_beyond_the_deadline(waits: list[float]) -> None:
-    provider = ScriptedProvider(failed("rate-limited", retry_after=60), REPLY)
-    ended = await attempted(provider, left=timedelta(seconds=30))
-    assert (ended.failure_kind, ended.attempts) == ("rate-limited", 1)
+    _, bench = scripted(failed("rate-limited", retry_after=60), REPLY)
+    assert (await fails(bench, left=timedelta(seconds=30))).kind == "rate-limited"
     assert waits == []
 
 
-async def test_a_deadline_that_passes_between_attempts_ends_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def oversleep(_: float) -> None:
-        monkeypatch.setattr(calling, "datetime", _Later)
-
-    monkeypatch.setattr(asyncio, "sleep", oversleep)
-    provider = ScriptedProvider(failed("overloaded"), REPLY)
-    ended = await attempted(provider)
-    assert (ended.failure_kind, ended.attempts) == ("deadline-passed", 1)
-
-
-class _Later(datetime):
-    """The time in two hours."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        return cls.fromtimestamp(time.time() + 2 * HOUR.total_seconds(), tz)
+async def test_a_seat_is_not_waited_for_beyond_the_deadline() -> None:
+    provider, bench = scripted(REPLY, limits=LaneLimits(concurrency=1))
+    other = bench.lanes.of("acme/gpt-5").book()
+    await other.take(1, or_refuse=False)
+    seat = bench.lanes.of("acme/gpt-5").book()
+    plan = Plan(("acme/gpt-5",), CALL, datetime.now(UTC) + timedelta(seconds=0.05))
+    with pytest.raises(CallFailed) as caught:
+        await bench.caller.answer(plan, seat, bench.progress, bench.watch)
+    assert (caught.value.kind, provider.calls) == ("deadline-passed", [])
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -157,38 +178,168 @@ class _Later(datetime):
 async def test_an_attempt_takes_no_longer_than_its_time_and_the_deadline(
     left: timedelta, timeout: float, expected: float
 ) -> None:
-    provider = _Timed(REPLY)
-    await attempted(provider, left=left, timeout=timeout)
-    assert provider.timeout == pytest.approx(expected, abs=0.5)
+    given: list[float] = []
 
+    class Timed(ScriptedProvider):
+        async def complete(
+            self, call: Call, timeout: float, on_text: OnText | None = None
+        ) -> Reply:
+            given.append(timeout)
+            return await super().complete(call, timeout, on_text)
 
-class _Timed(ScriptedProvider):
-    """Keeps the time it was given."""
-
-    timeout = 0.0
-
-    async def complete(self, call: Call, timeout: float) -> Reply:
-        self.timeout = timeout
-        return await super().complete(call, timeout)
+    await Bench({"acme": Timed(REPLY)}, timeout=timeout).answer(left=left)
+    assert given == [pytest.approx(expected, abs=0.5)]
 
 
 async def test_an_unknown_provider_is_a_failure() -> None:
-    ended = await attempted(ScriptedProvider(), model="nobody/gpt-5")
-    assert (ended.failure_kind, ended.attempts, ended.simulated) == ("unknown-provider", 0, False)
+    _, bench = scripted(REPLY)
+    assert (await fails(bench, "nobody/gpt-5")).kind == "unknown-provider"
+    assert (bench.progress.attempts, bench.progress.simulated) == (0, False)
 
 
 async def test_a_defect_is_no_failure_of_the_call() -> None:
-    def broken(_: str) -> Call:
-        raise LookupError("a defect of ours")
+    class Broken(ScriptedProvider):
+        async def complete(
+            self, call: Call, timeout: float, on_text: OnText | None = None
+        ) -> Reply:
+            raise LookupError("a defect of ours")
 
     with pytest.raises(LookupError, match="ours"):
-        await attempted(ScriptedProvider(REPLY), call=broken)
+        await Bench({"acme": Broken()}).answer()
 
 
 async def test_what_a_simulator_fails_is_simulated_too() -> None:
-    provider = ScriptedProvider(failed("auth", retryable=False))
+    provider, bench = scripted(failed("auth"))
     provider.simulated = True
-    assert (await attempted(provider)).simulated
+    await fails(bench)
+    assert bench.progress.simulated
+
+
+async def test_another_model_takes_over() -> None:
+    first, second = ScriptedProvider(failed("overloaded"), failed()), ScriptedProvider(REPLY)
+    bench = Bench({"acme": first, "other": second}, attempts=2)
+    assert await bench.answer("acme/gpt-5", "other/claude") == REPLY
+    (left,) = bench.progress.given_up
+    assert (left.model, left.attempts, left.failure_kind) == ("acme/gpt-5", 2, "server-error")
+    assert (bench.progress.attempts, bench.progress.model_called) == (3, "other/claude")
+
+
+async def test_the_last_model_tells_the_failure() -> None:
+    first, second = ScriptedProvider(failed("auth")), ScriptedProvider(failed("out-of-credit"))
+    bench = Bench({"acme": first, "other": second})
+    assert (await fails(bench, "acme/gpt-5", "other/claude")).kind == "out-of-credit"
+    assert [left.failure_kind for left in bench.progress.given_up] == ["auth"]
+
+
+@pytest.mark.parametrize("kind", ["bad-request", "content-filtered"])
+async def test_what_no_model_would_answer_is_not_asked_elsewhere(kind: str) -> None:
+    second = ScriptedProvider(REPLY)
+    bench = Bench({"acme": ScriptedProvider(failed(kind)), "other": second})
+    assert (await fails(bench, "acme/gpt-5", "other/claude")).kind == kind
+    assert second.calls == []
+
+
+async def test_an_open_breaker_sends_on_at_once_and_holds_nobody_without_another_model() -> None:
+    script = [failed() for _ in range(5)]
+    first, second = ScriptedProvider(*script), ScriptedProvider(REPLY)
+    bench = Bench({"acme": first, "other": second}, attempts=5)
+    await fails(bench)  # five failures in a row open it
+    assert await bench.answer("acme/gpt-5", "other/claude") == REPLY
+    assert len(first.calls) == 5
+    assert [left.failure_kind for left in bench.progress.given_up] == ["breaker-open"]
+    failure = await fails(bench, left=timedelta(seconds=0.05))
+    assert (failure.kind, len(first.calls)) == ("deadline-passed", 5)
+
+
+async def test_a_prompt_that_cannot_fit_costs_nothing() -> None:
+    facts = {"acme/gpt-5": ModelFacts(context_tokens=1)}
+    provider, bench = scripted(REPLY, facts=facts)
+    failure = await fails(bench)
+    assert (failure.kind, provider.calls) == ("context-too-long", [])
+    assert "at least 2 tokens, acme/gpt-5 takes 1" in str(failure)
+
+
+def complain_of(*bad: str) -> Complaint:
+    return lambda text: "not that" if text in bad else None
+
+
+async def test_an_answer_that_violates_its_schema_is_asked_for_once_more() -> None:
+    bad = Reply("{}", "gpt-5", "id-0", "stop", Tokens(5, 1), simulated=False)
+    provider, bench = scripted(bad, REPLY)
+    assert await bench.answer(complaint=complain_of("{}")) == REPLY
+    said, asked = provider.calls[1].turns[-2:]
+    assert (said.role, said.content, asked.role) == ("assistant", "{}", "user")
+    assert "not that" in asked.content
+    assert (bench.progress.attempts, bench.progress.repairs) == (2, 1)
+    assert bench.progress.tokens == Tokens(8, 3)
+
+
+async def test_there_is_one_round_of_repair() -> None:
+    bad = Reply("{}", "gpt-5", "id-0", "stop", Tokens(5, 1), simulated=False)
+    provider, bench = scripted(bad, bad, REPLY)
+    with pytest.raises(CallFailed) as caught:
+        await bench.answer(complaint=complain_of("{}"))
+    assert caught.value.kind == "schema-violated"
+    assert "not that" in str(caught.value)
+    assert len(provider.calls) == 2
+
+
+async def test_money_and_tokens_are_added_up_over_models_and_attempts() -> None:
+    facts = {"acme/gpt-5": ModelFacts(price=PRICE), "other/claude": ModelFacts(price=PRICE)}
+    bad = Reply("{}", "gpt-5", "id", "stop", Tokens(100, 10, cached=40), simulated=False)
+    first = ScriptedProvider(bad, failed("timed-out", billed=True), bad)
+    second = ScriptedProvider(REPLY)
+    bench = Bench({"acme": first, "other": second}, facts=facts)
+    complaint = complain_of("{}")
+    assert await bench.answer("acme/gpt-5", "other/claude", complaint=complaint) == REPLY
+    one = Decimal("0.00006") + Decimal("0.000004") + Decimal("0.0001")
+    assert bench.progress.cost_usd == 2 * one + Decimal("0.000003") + Decimal("0.00002")
+    assert (bench.progress.price_version, bench.progress.complete) == ("v1", False)
+    assert bench.progress.tokens == Tokens(203, 22, cached=80)
+
+
+async def test_what_the_provider_says_it_costs_is_what_it_costs() -> None:
+    told = Reply(
+        "x", "m", "i", "stop", Tokens(3, 2), simulated=False, cost_usd=Decimal("0.0000001")
+    )
+    _, bench = scripted(told, facts={"acme/gpt-5": ModelFacts(price=PRICE)})
+    await bench.answer()
+    assert bench.progress.cost_usd == Decimal("0.0000001")
+    assert bench.progress.price_version == "reported-by-provider"
+
+
+async def test_an_unknown_price_is_said() -> None:
+    _, bench = scripted(REPLY)
+    await bench.answer()
+    assert bench.progress.cost_usd is None
+    assert "acme/gpt-5" in str(bench.progress.cost_unknown)
+    assert "LIMELIGHT_PROVIDERS_FILE" in str(bench.progress.cost_unknown)
+
+
+async def test_a_cancelled_completion_makes_no_further_attempt() -> None:
+    class Cancelling(ScriptedProvider):
+        async def complete(
+            self, call: Call, timeout: float, on_text: OnText | None = None
+        ) -> Reply:
+            bench.watch.cancel()  # while the call is made: it is not cut
+            return await super().complete(call, timeout, on_text)
+
+    cancelling = Cancelling(failed(), REPLY)
+    bench = Bench({"acme": cancelling})
+    with pytest.raises(Interrupted):
+        await bench.answer()
+    assert len(cancelling.calls) == 1
+
+
+async def test_pieces_are_handed_on_with_their_attempt() -> None:
+    _, bench = scripted(failed(), Reply("a b", "m", "i", "stop", None, simulated=False))
+    pieces: list[tuple[str, int, bool, str]] = []
+
+    def watch(model: str, attempt: int, simulated: bool) -> OnText:
+        return lambda text: pieces.append((model, attempt, simulated, text))
+
+    await bench.answer(on_text=watch)
+    assert pieces == [("acme/gpt-5", 2, False, "a"), ("acme/gpt-5", 2, False, "b")]
 
 
 async def test_every_attempt_is_counted_by_its_outcome() -> None:
@@ -197,7 +348,8 @@ async def test_every_attempt_is_counted_by_its_outcome() -> None:
         return metrics.value(telemetry.PROVIDER_CALLS, **labels)
 
     before = count("timed-out"), count("answered")
-    await attempted(ScriptedProvider(failed("timed-out"), failed("timed-out"), REPLY))
+    _, bench = scripted(failed("timed-out"), failed("timed-out"), REPLY)
+    await bench.answer()
     assert (count("timed-out"), count("answered")) == (before[0] + 2, before[1] + 1)
 
 
@@ -206,6 +358,9 @@ async def test_tokens_are_counted_as_the_provider_says() -> None:
         labels = {"service": "llm-executor", "provider": "acme", "direction": direction}
         return metrics.value(telemetry.TOKENS, **labels)
 
-    before = count("input"), count("output")
-    await attempted(ScriptedProvider(REPLY))
-    assert (count("input"), count("output")) == (before[0] + 3, before[1] + 2)
+    before = {name: count(name) for name in ("input", "output", "cached", "reasoning")}
+    reply = Reply("x", "m", "i", "stop", Tokens(9, 7, cached=4, reasoning=5), simulated=False)
+    _, bench = scripted(reply)
+    await bench.answer()
+    after = {name: count(name) - before[name] for name in before}
+    assert after == {"input": 9, "output": 7, "cached": 4, "reasoning": 5}

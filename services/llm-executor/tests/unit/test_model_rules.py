@@ -12,7 +12,7 @@ from llm_executor.domain.rules import CAP_SECONDS, back_off, split_model, storab
 
 
 def failed(retry_after: float | None = None) -> CallFailed:
-    return CallFailed("rate-limited", "wait", retryable=True, retry_after=retry_after)
+    return CallFailed("rate-limited", "wait", retry_after=retry_after)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def run_to_end(api: Api, request: dict[str, Any]) -> dict[str, Any]:
         bar = progress.add_task("answers analysed", total=expected)
         while True:
             run = api.call("GET", started["links"]["run"])
-            done = run["progress"]["analyzed"] + run["progress"]["failed"]
+            progress_now = run["progress"]
+            done = sum(progress_now[end] for end in ("analyzed", "failed", "not_run"))
             progress.update(bar, completed=done)
             if run["state"] != "running":
                 break
@@ -79,6 +80,13 @@ def run_to_end(api: Api, request: dict[str, Any]) -> dict[str, Any]:
             time.sleep(POLL_SECONDS)
     report: dict[str, Any] = api.call("GET", started["links"]["report"])
     return report
+
+
+def _cost(report: dict[str, Any]) -> str:
+    cost = report["cost"]
+    said = f"{cost['usd']} {'simulated ' if report['simulated'] else ''}USD"
+    unpriced = cost["unpriced_calls"]
+    return f"{said} and {unpriced} calls without a known price" if unpriced else said
 
 
 def show(report: dict[str, Any]) -> None:
@@ -103,7 +111,8 @@ def show(report: dict[str, Any]) -> None:
     progress = report["progress"]
     out.print(
         f"Run {report['run_id']}: {report['state']}, {progress['analyzed']} of "
-        f"{progress['expected']} answers analysed, {progress['failed']} calls failed."
+        f"{progress['expected']} answers analysed, {progress['failed']} calls failed, "
+        f"{progress['not_run']} not made; cost {_cost(report)}."
     )
     for failure in report["failures"]:
         out.print(f"  {failure['count']} x {failure['model']}: {failure['kind']}", markup=False)

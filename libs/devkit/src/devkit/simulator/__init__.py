@@ -5,7 +5,6 @@ from __future__ import annotations
 from devkit.simulator.answers import Answer, draw
 from devkit.simulator.app import create_app
 from devkit.simulator.config import (
-    ConfigError,
     SimulatorConfig,
     default_config,
     load_config,
@@ -30,6 +29,8 @@ from devkit.simulator.ground_truth import (
     PromptTag,
 )
 from devkit.simulator.server import RunningSimulator, serve
+from devkit.simulator.settings import ModelSettings, Prices, SettingsError
+from devkit.simulator.tables import ConfigError
 
 __all__ = [
     "Answer",
@@ -42,12 +43,15 @@ __all__ = [
     "GroundTruth",
     "GroundTruthError",
     "Message",
+    "ModelSettings",
     "ModelTruth",
     "Outcome",
+    "Prices",
     "PromptTag",
     "Question",
     "RunningSimulator",
     "Sentiment",
+    "SettingsError",
     "SimulatorConfig",
     "create_app",
     "default_config",

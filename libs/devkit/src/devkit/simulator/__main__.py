@@ -8,8 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from devkit.simulator.config import ConfigError, SimulatorConfig, default_config, load_config
+from devkit.simulator.config import SimulatorConfig, default_config, load_config
 from devkit.simulator.server import serve
+from devkit.simulator.tables import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -63,22 +63,30 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation, reduced to its text."""
+    """One message of a conversation, reduced to what makes it different from another.
+
+    ``images`` stands for its pictures, one digest or address each; ``calls`` for the tools the
+    model called in it.
+    """
 
     role: str
     text: str
+    images: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Question:
     """One sample of one prompt: equal questions have equal answers.
 
-    ``sample`` tells repeats apart, e.g. ``seed:7`` or ``call:0`` (see ``sample_name``).
+    ``sample`` tells repeats apart, e.g. ``seed:7`` or ``call:0`` (see ``sample_name``);
+    ``known_key`` spares a digest to whoever has computed ``prompt_key`` before.
     """
 
     model: str
     messages: tuple[Message, ...]
     sample: str
+    known_key: str = field(default="", repr=False, compare=False)
 
     @property
     def prompt(self) -> str:
@@ -88,7 +96,7 @@ class Question:
     @cached_property
     def prompt_key(self) -> str:
         """Digest of what all samples of a prompt share: the model and the full messages."""
-        return prompt_key(self.model, self.messages)
+        return self.known_key or prompt_key(self.model, self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +147,14 @@ class _Named(NamedTuple):
 
 
 def prompt_key(model: str, messages: Sequence[Message]) -> str:
-    """32 hexadecimal digits that stand for a model and the full text of a conversation."""
-    texts = [part for message in messages for part in (message.role, message.text)]
-    return f"{digest(model, *texts):032x}"
+    """32 hexadecimal digits that stand for a model and the full contents of a conversation."""
+    texts = [model]
+    for message in messages:
+        texts += (message.role, message.text)
+        if message.images or message.calls:  # no role starts like this: lists cannot be confused
+            texts += [f"image:{image}" for image in message.images]
+            texts += [f"call:{call}" for call in message.calls]
+    return f"{digest(*texts):032x}"
 
 
 def sample_name(seed: int | None, call: int) -> str:

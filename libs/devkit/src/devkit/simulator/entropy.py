@@ -11,12 +11,11 @@ from hashlib import blake2b
 
 def digest(*parts: str) -> int:
     """128-bit BLAKE2b of the parts, each prefixed with its length so that no two lists collide."""
-    state = blake2b(digest_size=16)
+    pieces: list[bytes] = []
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")  # JSON may carry lone surrogates
-        state.update(len(raw).to_bytes(8, "big"))
-        state.update(raw)
-    return int.from_bytes(state.digest(), "big")
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return int.from_bytes(blake2b(b"".join(pieces), digest_size=16).digest(), "big")
 
 
 def rng(*parts: str) -> random.Random:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from types import TracebackType
@@ -14,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from devkit.simulator.app import create_app
 from devkit.simulator.config import SimulatorConfig
 from devkit.simulator.stats import Stats
+from devkit.simulator.stopping import Stopping
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -50,7 +50,7 @@ class RunningSimulator:
         stats: Stats,
         server: Server,
         listener: socket.socket,
-        stopping: asyncio.Event,
+        stopping: Stopping,
     ) -> None:
         self.config = config
         self.stats = stats
@@ -94,7 +94,7 @@ async def serve(
     Installs no signal handlers and leaves logging alone. Raises ``OSError`` if the address
     cannot be listened on.
     """
-    stats, stopping = Stats(), asyncio.Event()
+    stats, stopping = Stats(), Stopping()
     server = _server(create_app(config, stats=stats, stopping=stopping))
     listener = _listen(host, port)
     # Not Server.serve(): it takes over signals and polls ten times a second for its own end.

@@ -14,7 +14,7 @@ NO_FAULT = "none"
 
 @dataclass(slots=True)
 class CallRecord:
-    """One chat completion call while it runs; filled in as it becomes known."""
+    """One call while it runs; filled in as it becomes known."""
 
     model: str = UNKNOWN_MODEL
     status: str = NO_RESPONSE
@@ -23,14 +23,25 @@ class CallRecord:
 
 @dataclass(slots=True)
 class Stats:
-    """Chat completion calls since the start, by model, HTTP status and injected fault."""
+    """Calls since the start, by model, HTTP status and injected fault.
+
+    ``answerable`` calls reached a model (known, within its quota); ``distinct`` counts the
+    different requests among them, so that their difference is how often one was repeated.
+    """
 
     requests: int = 0
     in_flight: int = 0
     max_concurrency: int = 0
+    answerable: int = 0
+    distinct: int = 0
     by_model: Counter[str] = field(default_factory=Counter)
     by_status: Counter[str] = field(default_factory=Counter)
     by_fault: Counter[str] = field(default_factory=Counter)
+
+    def attempted(self, attempt: int) -> None:
+        """Count an attempt (from 0) of some request."""
+        self.answerable += 1
+        self.distinct += attempt == 0
 
     @contextmanager
     def call(self) -> Iterator[CallRecord]:
@@ -56,6 +67,8 @@ class Stats:
             "requests": self.requests,
             "in_flight": self.in_flight,
             "max_concurrency": self.max_concurrency,
+            "answerable": self.answerable,
+            "distinct": self.distinct,
             "by_model": dict(self.by_model),
             "by_status": dict(self.by_status),
             "by_fault": dict(self.by_fault),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from gateway.domain.models import (
@@ -19,6 +20,7 @@ from gateway.domain.models import (
     Report,
     Run,
     RunState,
+    Spent,
     StoredResponse,
 )
 from gateway.domain.rules import final_state
@@ -50,9 +52,17 @@ class MemoryRuns:
     async def close_runs(self, run_ids: Sequence[UUID], now: datetime) -> None:
         """Set final states."""
         for run in [self._runs[run_id] for run_id in run_ids if run_id in self._runs]:
-            state = final_state(self._progress(run))
+            state = final_state(self._progress(run), cancelled=run.cancelled_at is not None)
             if run.finished_at is None and state is not RunState.RUNNING:
                 self._runs[run.run_id] = replace(run, state=state, finished_at=now)
+
+    async def cancel(self, tenant_id: str, run_id: UUID, now: datetime) -> bool:
+        """The first time counts."""
+        run = self._runs.get(run_id)
+        if run is None or run.tenant_id != tenant_id or run.finished_at or run.cancelled_at:
+            return False
+        self._runs[run_id] = replace(run, cancelled_at=now)
+        return True
 
     async def remembered(self, tenant_id: str, key: str) -> StoredResponse | None:
         """What was stored under the key."""
@@ -74,7 +84,13 @@ class MemoryRuns:
             simulated=any(event.simulated for event in events),
             counts=self._counts(run),
             failures=self._failures(run),
+            spent=self._spent(run),
         )
+
+    def _spent(self, run: Run) -> Spent:
+        ends = [self._finished[key] for key in self._of(run) if key in self._finished]
+        usd = sum((end.cost_usd or Decimal(0) for end in ends), Decimal(0))
+        return Spent(usd, sum(not end.cost_known for end in ends))
 
     def _own(self, item: FinishedCompletion | AnalyzedAnswer) -> bool:
         run_id, _ = self._planned.get(item.completion_id, (None, None))
@@ -89,11 +105,11 @@ class MemoryRuns:
         return [events[key] for events in known for key in self._of(run) if key in events]
 
     def _progress(self, run: Run) -> Progress:
-        counts = {"waiting": 0, "answered": 0, "analyzed": 0, "failed": 0}
+        counts = {"waiting": 0, "answered": 0, "analyzed": 0, "failed": 0, "not_run": 0}
         for key in self._of(run):
             end = self._finished.get(key)
             if end is not None and end.failure_kind is not None:
-                counts["failed"] += 1
+                counts["not_run" if end.not_run else "failed"] += 1
             elif key in self._analyzed:
                 counts["analyzed"] += 1
             else:
@@ -117,15 +133,16 @@ class MemoryRuns:
         return tuple(table)
 
     def _failures(self, run: Run) -> tuple[FailureCount, ...]:
-        groups: dict[tuple[str, str], list[str]] = {}
+        groups: dict[tuple[str, str, bool], list[str]] = {}
         for key in self._of(run):
             end = self._finished.get(key)
             if end is not None and end.failure_kind is not None:
                 model = self._planned[key][1].model
-                groups.setdefault((model, end.failure_kind), []).append(end.failure_message or "")
+                group = (model, end.failure_kind, end.not_run)
+                groups.setdefault(group, []).append(end.failure_message or "")
         return tuple(
-            FailureCount(model, kind, len(said), min(said))
-            for (model, kind), said in sorted(groups.items())
+            FailureCount(model, kind, len(said), min(said), not_run)
+            for (model, kind, not_run), said in sorted(groups.items())
         )
 
 

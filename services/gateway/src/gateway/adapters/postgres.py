@@ -24,6 +24,7 @@ from gateway.domain.models import (
     Report,
     Run,
     RunState,
+    Spent,
     StoredResponse,
 )
 from gateway.domain.rules import final_state
@@ -33,7 +34,10 @@ SELECT run_id,
        count(*) FILTER (WHERE NOT finished AND NOT analyzed)                          AS waiting,
        count(*) FILTER (WHERE finished AND NOT analyzed AND failure_kind IS NULL)     AS answered,
        count(*) FILTER (WHERE analyzed)                                               AS analyzed,
-       count(*) FILTER (WHERE failure_kind IS NOT NULL)                               AS failed,
+       count(*) FILTER (WHERE failure_kind IS NOT NULL AND NOT not_run)               AS failed,
+       count(*) FILTER (WHERE not_run)                                                AS not_run,
+       coalesce(sum(cost_usd), 0)                                                     AS cost_usd,
+       count(*) FILTER (WHERE NOT cost_known)                                         AS unpriced,
        coalesce(bool_or(simulated), false)                                            AS simulated
 FROM completions WHERE run_id = ANY($1::uuid[]) GROUP BY run_id
 """
@@ -49,9 +53,9 @@ SELECT model, count(*) AS answers FROM completions WHERE run_id = $1 AND analyze
 """
 
 _FAILURES = """
-SELECT model, failure_kind, count(*) AS count, min(failure_message) AS example
+SELECT model, failure_kind, not_run, count(*) AS count, min(failure_message) AS example
 FROM completions WHERE run_id = $1 AND failure_kind IS NOT NULL
-GROUP BY model, failure_kind ORDER BY model, failure_kind
+GROUP BY model, failure_kind, not_run ORDER BY model, failure_kind, not_run
 """
 
 
@@ -65,7 +69,8 @@ class PostgresRunRepository:
         """One insert for the run, one for all its completions."""
         await self._connection.execute(
             "INSERT INTO runs (tenant_id, run_id, brands, prompts, models, samples, expected, "
-            "state, started_at) VALUES ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8, $9)",
+            "state, started_at, budget_usd) "
+            "VALUES ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8, $9, $10)",
             run.tenant_id,
             run.run_id,
             json.dumps([_brand_out(brand) for brand in run.brands]),
@@ -75,6 +80,7 @@ class PostgresRunRepository:
             run.expected,
             run.state.value,
             run.started_at,
+            run.budget_usd,
         )
         await self._connection.execute(
             "INSERT INTO completions (tenant_id, run_id, completion_id, prompt_id, model, sample) "
@@ -91,9 +97,11 @@ class PostgresRunRepository:
         """Set ends; the tenant must match, a foreign event changes nothing."""
         await self._connection.execute(
             "UPDATE completions SET finished = true, failure_kind = item.kind, "
-            "failure_message = item.message, simulated = completions.simulated OR item.simulated "
+            "failure_message = item.message, simulated = completions.simulated OR item.simulated, "
+            "not_run = item.not_run, cost_usd = item.cost_usd, cost_known = item.cost_known "
             "FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], "
-            "$6::boolean[]) AS item (tenant_id, run_id, completion_id, kind, message, simulated) "
+            "$6::boolean[], $7::boolean[], $8::numeric[], $9::boolean[]) AS item (tenant_id, "
+            "run_id, completion_id, kind, message, simulated, not_run, cost_usd, cost_known) "
             "WHERE completions.completion_id = item.completion_id "
             "AND completions.run_id = item.run_id AND completions.tenant_id = item.tenant_id",
             [item.tenant_id for item in items],
@@ -102,6 +110,9 @@ class PostgresRunRepository:
             [item.failure_kind for item in items],
             [item.failure_message for item in items],
             [item.simulated for item in items],
+            [item.not_run for item in items],
+            [item.cost_usd for item in items],
+            [item.cost_known for item in items],
         )
 
     async def note_analyzed(self, items: Sequence[AnalyzedAnswer]) -> None:
@@ -148,7 +159,8 @@ class PostgresRunRepository:
         neither would close the run.
         """
         locked = await self._connection.fetch(
-            "SELECT run_id FROM runs WHERE run_id = ANY($1::uuid[]) AND finished_at IS NULL "
+            "SELECT run_id, cancelled_at FROM runs "
+            "WHERE run_id = ANY($1::uuid[]) AND finished_at IS NULL "
             "ORDER BY run_id FOR UPDATE",
             list(run_ids),
         )
@@ -158,13 +170,25 @@ class PostgresRunRepository:
             "AND failure_kind IS NULL)",
             [row["run_id"] for row in locked],
         )
+        cancelled = {row["run_id"]: row["cancelled_at"] is not None for row in locked}
         for row in await self._connection.fetch(_PROGRESS, [row["run_id"] for row in ended]):
             await self._connection.execute(
                 "UPDATE runs SET state = $2, finished_at = $3 WHERE run_id = $1",
                 row["run_id"],
-                final_state(_progress(row)).value,
+                final_state(_progress(row), cancelled=cancelled[row["run_id"]]).value,
                 now,
             )
+
+    async def cancel(self, tenant_id: str, run_id: UUID, now: datetime) -> bool:
+        """The first time counts."""
+        row = await self._connection.fetchrow(
+            "UPDATE runs SET cancelled_at = $3 WHERE tenant_id = $1 AND run_id = $2 "
+            "AND cancelled_at IS NULL AND finished_at IS NULL RETURNING 1",
+            tenant_id,
+            run_id,
+            now,
+        )
+        return row is not None
 
     async def remembered(self, tenant_id: str, key: str) -> StoredResponse | None:
         """Look under a lock on the key, so that of two equal requests at once one waits."""
@@ -283,7 +307,7 @@ def _brand_out(brand: Brand) -> dict[str, Any]:
 
 
 def _progress(row: asyncpg.Record) -> Progress:
-    return Progress(row["waiting"], row["answered"], row["analyzed"], row["failed"])
+    return Progress(row["waiting"], row["answered"], row["analyzed"], row["failed"], row["not_run"])
 
 
 def _run(row: asyncpg.Record) -> Run:
@@ -303,6 +327,8 @@ def _run(row: asyncpg.Record) -> Run:
         state=RunState(row["state"]),
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        budget_usd=row["budget_usd"],
+        cancelled_at=row["cancelled_at"],
     )
 
 
@@ -334,7 +360,14 @@ def _report(
         simulated=progress["simulated"],
         counts=tuple(table),
         failures=tuple(
-            FailureCount(item["model"], item["failure_kind"], item["count"], item["example"] or "")
+            FailureCount(
+                item["model"],
+                item["failure_kind"],
+                item["count"],
+                item["example"] or "",
+                item["not_run"],
+            )
             for item in failures
         ),
+        spent=Spent(progress["cost_usd"], progress["unpriced"]),
     )

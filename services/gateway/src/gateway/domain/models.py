@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 
 class RunState(StrEnum):
-    """Where a run stands; the last three are final."""
+    """Where a run stands; all but the first are final."""
 
     RUNNING = "running"
     COMPLETED = "completed"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A visibility run. ``expected`` is the number of its completions."""
+    """A visibility run. ``expected`` is the number of its completions.
+
+    ``budget_usd`` bounds what its calls may cost together; None: nothing does.
+    """
 
     run_id: UUID
     tenant_id: str
@@ -48,6 +53,8 @@ class Run:
     state: RunState
     started_at: datetime
     finished_at: datetime | None = None
+    budget_usd: Decimal | None = None
+    cancelled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,11 @@ class PlannedCompletion:
 
 @dataclass(frozen=True, slots=True)
 class FinishedCompletion:
-    """How a call ended. ``failure_kind`` None means it was answered."""
+    """How a call ended. ``failure_kind`` None means it was answered.
+
+    ``not_run``: nothing failed, the call was not made. ``cost_known`` False: it was made, at a
+    price that is not known.
+    """
 
     tenant_id: str
     run_id: UUID
@@ -71,6 +82,9 @@ class FinishedCompletion:
     failure_kind: str | None
     failure_message: str | None
     simulated: bool
+    not_run: bool = False
+    cost_usd: Decimal | None = None
+    cost_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,15 @@ class Progress:
     answered: int
     analyzed: int
     failed: int
+    not_run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the calls of a run cost, in USD; ``unpriced`` more calls have no known price."""
+
+    usd: Decimal
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +131,13 @@ class BrandCount:
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """How many calls to a model failed in one way, with an example of what was said."""
+    """How many calls to a model failed, or were not made, for one reason, with an example."""
 
     model: str
     kind: str
     count: int
     example: str
+    not_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +149,7 @@ class Report:
     simulated: bool
     counts: tuple[BrandCount, ...]
     failures: tuple[FailureCount, ...]
+    spent: Spent
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class RunRepository(Protocol):
     async def close_runs(self, run_ids: Sequence[UUID], now: datetime) -> None:
         """Give those of the runs a final state that have no open completion left."""
 
+    async def cancel(self, tenant_id: str, run_id: UUID, now: datetime) -> bool:
+        """Note that a running run of the tenant is to end; whether this was the first time."""
+
     async def remembered(self, tenant_id: str, key: str) -> StoredResponse | None:
         """The answer stored under an Idempotency-Key; a concurrent use of the key waits."""
 

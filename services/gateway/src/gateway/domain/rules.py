@@ -82,11 +82,13 @@ def plan(run: Run) -> Iterable[PlannedCompletion]:
                 yield PlannedCompletion(completion_id, prompt, model, sample, seed)
 
 
-def final_state(progress: Progress) -> RunState:
-    """The state of a run with these counts."""
+def final_state(progress: Progress, *, cancelled: bool) -> RunState:
+    """The state of a run with these counts. One that ended before it could be cancelled is not."""
     if progress.waiting or progress.answered:
         return RunState.RUNNING
-    if not progress.failed:
+    if cancelled and progress.not_run:
+        return RunState.CANCELLED
+    if not progress.failed and not progress.not_run:
         return RunState.COMPLETED
     return RunState.COMPLETED_WITH_ERRORS if progress.analyzed else RunState.FAILED
 

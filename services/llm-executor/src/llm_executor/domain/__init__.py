@@ -1,1 +1,3 @@
-"""Calls, claims and how calls fail. Standard library only."""
+"""Calls, lanes, prices and how calls fail. Standard library only."""
+
+SERVICE = "llm-executor"

@@ -1,4 +1,4 @@
-"""Names of models, and how long to wait before trying again."""
+"""Names of models, repairs of answers, and how long to wait before trying again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import re
 
 from llm_executor.domain.errors import CallFailed
+from llm_executor.domain.models import Turn
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
@@ -16,6 +17,17 @@ def split_model(name: str) -> tuple[str, str]:
     """``provider/model`` into its two parts; the model part may hold more slashes."""
     provider, _, model = name.partition("/")
     return provider, model
+
+
+def repair_turns(complaint: str) -> tuple[Turn, ...]:
+    """What is said to a model whose answer does not satisfy its schema."""
+    return (
+        Turn(
+            "user",
+            f"This does not satisfy the required JSON Schema: {complaint}. Answer again, with "
+            "nothing but JSON that satisfies it.",
+        ),
+    )
 
 
 def storable(text: str) -> str:
