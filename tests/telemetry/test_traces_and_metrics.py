@@ -93,7 +93,7 @@ def test_every_declared_metric_is_exported(traced: LimelightProcess) -> None:
     models = ["simulator/sim-large", "simulator/nobody"]
     _, accepted = traced.call("POST", "/v1/visibility/runs", RUN | {"models": models})
     traced.finished_report(accepted["run_id"])
-    # Gauges are set twice a second.
+    # Gauges are set now and then.
     traced.wait_until(
         lambda: "\nlimelight_breaker_open{" in traced.ops("/metrics")[1], "for gauges", 10
     )

@@ -26,6 +26,7 @@ _log = logger(__name__)
 IDLE_SECONDS = 0.25
 PACE_SECONDS = 0.01
 LOOK_SECONDS = 0.5
+MEASURE_SECONDS = 2.0
 ENDED_AT_ONCE = 500
 RESERVED_SHARE = 16
 """One of so many calls in flight is kept free of batch requests, so that people do not wait."""
@@ -62,6 +63,7 @@ class Dispatcher:
         self._loop = Background(f"{SERVICE} dispatcher", self._dispatch)
         expected = (Transient,)
         self._looker = Periodic(f"{SERVICE} look", LOOK_SECONDS, self._look, expected)
+        self._meter = Periodic(f"{SERVICE} queue meter", MEASURE_SECONDS, self._measure, expected)
         self._renewer = Periodic(f"{SERVICE} leases", lease_seconds / 3, self._renew, expected)
         lanes.on_room = self.wake
 
@@ -76,7 +78,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Begin to claim."""
-        for part in (self._loop, self._looker, self._renewer):
+        for part in (self._loop, self._looker, self._meter, self._renewer):
             await part.start()
 
     async def stop(self, deadline: Deadline) -> None:
@@ -88,12 +90,13 @@ class Dispatcher:
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline.left - 1))
         await self._put_back(set(self._running))
-        await self._looker.stop(deadline)
-        await self._renewer.stop(deadline)
+        for part in (self._looker, self._meter, self._renewer):
+            await part.stop(deadline)
 
     async def healthy(self) -> bool:
         """Whether the loops are at work."""
-        rest = [await self._looker.healthy(), await self._renewer.healthy()]
+        parts = (self._looker, self._meter, self._renewer)
+        rest = [await part.healthy() for part in parts]
         return self._loop.running and all(rest)
 
     async def _dispatch(self, stopping: asyncio.Event) -> None:
@@ -202,12 +205,14 @@ class Dispatcher:
             _log.warning("claims are left to their leases", error=str(error))
 
     async def _look(self) -> None:
-        """What was cancelled meanwhile; what others left; how much there is."""
+        """What was cancelled meanwhile; what others left behind."""
         for key in await self._store.cancelled(list(self._running)) if self._running else ():
             if (watch := self._running.get(key)) is not None:
                 watch.cancel()
         if await self._store.take_back():
             self.arrived()
+
+    async def _measure(self) -> None:
         depth = await self._store.depth()
         gauge(telemetry.QUEUED_CALLS).labels(SERVICE).set(depth.waiting)
         gauge(telemetry.QUEUE_OLDEST).labels(SERVICE).set(depth.oldest_seconds)

@@ -49,7 +49,7 @@ def queued(item: Delivered[Event]) -> Queued:
         weight=request.weight,
         fallback=_fallback(request),
         deadline=request.deadline_at,
-        headers=tuple(item.record.headers),
+        headers=to_headers(item.envelope),  # others may hold what no store takes
         body=item.record.value,
         cache_key=None if request.cache_seconds is None else cache_key(request),
     )
