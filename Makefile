@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .bench
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
@@ -43,14 +44,24 @@ contracts: setup ## Generated schemas and docs are up to date
 	$(BIN)/python -m contracts.generate --check
 
 ##@ Measure
-.PHONY: bench bench-bus bench-start
-bench: bench-bus bench-start ## All benchmarks; figures go to docs/benchmarks.md by hand
+.PHONY: bench bench-bus bench-start bench-executor
+bench: bench-bus bench-start bench-executor ## All benchmarks; figures go to docs/benchmarks.md by hand
 
 bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
 	$(BIN)/python tests/load/bus.py
 
 bench-start: setup ## Seconds from start to report, first and second
 	$(BIN)/python tests/load/startup.py
+
+bench-executor: setup $(PEERS)/.ready ## llm-executor: throughput beside SDKs, faults, kills, backlog
+	$(BIN)/python tests/load/executor.py $(if $(SHORT),--short) $(addprefix --only ,$(ONLY))
+
+# Has pins that differ from ours. Without a network its row is left out, which the row says.
+$(PEERS)/.ready: tests/load/peers/requirements.txt | tools
+	@echo "Installing what we are compared with into $(PEERS) (about 240 MB) ..."
+	@$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" $(PEERS)
+	@if VIRTUAL_ENV=$(PEERS) $(UV) pip install --quiet --require-hashes -r $<; \
+		then touch $@; else rm -rf $(PEERS); fi
 
 ##@ Change
 .PHONY: format generate lock release-contracts
@@ -90,7 +101,7 @@ tools:
 		$(PYTHON) -m venv .tools && .tools/bin/pip install --disable-pip-version-check -q uv==$(UV_VERSION); }
 
 clean: ## Remove the environment and caches, keep .limelight
-	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 ##@ Help
 .PHONY: help
