@@ -62,6 +62,7 @@ async def convergent(
     topics: Sequence[Topic[Any]],
     apply: Apply,
     *,
+    batch: int = 500,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
 ) -> Service:
@@ -69,7 +70,13 @@ async def convergent(
     clock = clock or SystemClock()
     dead_letters = DeadLetters(await log.producer(), name, clock)
     consumer = BatchConsumer(
-        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
+        log=log,
+        group=name,
+        topics=topics,
+        apply=apply,
+        dead_letters=dead_letters,
+        policy=policy,
+        max_records=batch,
     )
     relay = Relay(name, outbox, log)
     replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contracts import telemetry
 from contracts.envelope import Envelope
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
-from runtime.tracing import context_from, traceparent_of, tracer
+from runtime.tracing import begin, traceparent_of, tracer
 
 from bus.record import Record
 
@@ -17,11 +17,12 @@ _TRACER = tracer("limelight.bus")
 
 def start_process(group: str, envelope: Envelope, record: Record) -> Span:
     """The span of processing one record, child of the span that published it."""
-    return _TRACER.start_span(
+    return begin(
+        _TRACER,
         f"process {record.topic}",
-        context=context_from(envelope.traceparent),
-        kind=SpanKind.CONSUMER,
-        attributes={
+        envelope.traceparent,
+        SpanKind.CONSUMER,
+        {
             telemetry.MESSAGING_SYSTEM: "kafka",
             telemetry.MESSAGING_OPERATION: "process",
             telemetry.MESSAGING_DESTINATION: record.topic,
@@ -36,11 +37,12 @@ def start_process(group: str, envelope: Envelope, record: Record) -> Span:
 
 def start_send(envelope: Envelope) -> Span:
     """The span of publishing one outbox row."""
-    return _TRACER.start_span(
+    return begin(
+        _TRACER,
         f"send {envelope.type}",
-        context=context_from(envelope.traceparent),
-        kind=SpanKind.PRODUCER,
-        attributes={
+        envelope.traceparent,
+        SpanKind.PRODUCER,
+        {
             telemetry.MESSAGING_SYSTEM: "kafka",
             telemetry.MESSAGING_OPERATION: "send",
             telemetry.MESSAGING_DESTINATION: envelope.type,

@@ -44,7 +44,7 @@ from llm_executor.dispatch import Dispatcher
 from llm_executor.domain import SERVICE as NAME
 from llm_executor.domain.models import Ask, Finished, Grant
 from llm_executor.domain.ports import CallStore
-from llm_executor.handlers import Intake
+from llm_executor.handlers import AT_ONCE, Intake
 from llm_executor.running import Runner
 from llm_executor.settings import Settings
 
@@ -81,7 +81,7 @@ async def build(settings: Settings, log: Log) -> Service:
     topics: list[Topic[Any]] = [COMPLETION_REQUESTED, COMPLETION_BATCH_CANCELLED]
     intake = Intake(store, dispatcher.arrived)
     outbox = CompletionOutbox(settings.postgres_dsn, NAME)
-    service = await convergent(NAME, log, outbox, topics, intake)
+    service = await convergent(NAME, log, outbox, topics, intake, batch=AT_ONCE)
     first: list[Component] = [
         Closing(pool.close),
         Closing(providers.close),

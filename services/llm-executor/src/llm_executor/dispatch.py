@@ -30,6 +30,11 @@ MEASURE_SECONDS = 2.0
 ENDED_AT_ONCE = 500
 RESERVED_SHARE = 16
 """One of so many calls in flight is kept free of batch requests, so that people do not wait."""
+MANY = 500
+MANY_SECONDS = 0.25
+TAKING_IN_SHARE = 4
+"""While many arrive, batches get one of so many calls in flight: what else waits on the topic, a
+question of somebody perhaps, has to come into the queue to have its turn."""
 RESTING = 4
 """So many times a lane's calls may be begun and waiting for their next attempt."""
 
@@ -58,6 +63,7 @@ class Dispatcher:
         self._running: dict[Key, Watch] = {}
         self._busy: Sequence[str] = ()
         self._look_at = 0.0
+        self._many_until = 0.0
         self._arrived = True
         self._woken = asyncio.Event()
         self._loop = Background(f"{SERVICE} dispatcher", self._dispatch)
@@ -67,9 +73,11 @@ class Dispatcher:
         self._renewer = Periodic(f"{SERVICE} leases", lease_seconds / 3, self._renew, expected)
         lanes.on_room = self.wake
 
-    def arrived(self) -> None:
-        """Something new may be waiting."""
+    def arrived(self, requests: int) -> None:
+        """So many were taken in at once."""
         self._arrived = True
+        if requests >= MANY:
+            self._many_until = asyncio.get_running_loop().time() + MANY_SECONDS
         self._woken.set()
 
     def wake(self) -> None:
@@ -159,8 +167,10 @@ class Dispatcher:
         elsewhere = room <= 0 and lane.breaker_state == "open"
         if elsewhere:  # nobody is served here for a while: who may go elsewhere does so
             room = min(free, begun, self._window // RESERVED_SHARE or 1)
-        kept = self._window // RESERVED_SHARE
-        batch = min(room, free - kept) if self._window > RESERVED_SHARE else room
+        kept = self._window // RESERVED_SHARE if self._window > RESERVED_SHARE else 0
+        if asyncio.get_running_loop().time() < self._many_until:
+            kept = self._window - max(1, self._window // TAKING_IN_SHARE)
+        batch = min(room, free - kept)
         return Room(name, room, max(0, batch), elsewhere, fallbacks)
 
     def _begin(self, item: Claimed, seat: Seat | None) -> None:
@@ -210,7 +220,7 @@ class Dispatcher:
             if (watch := self._running.get(key)) is not None:
                 watch.cancel()
         if await self._store.take_back():
-            self.arrived()
+            self.arrived(0)
 
     async def _measure(self) -> None:
         depth = await self._store.depth()

@@ -23,13 +23,16 @@ from llm_executor.domain import SERVICE
 from llm_executor.domain.ports import CallStore
 from llm_executor.translation import queued
 
+AT_ONCE = 1000
+"""Records that one intake takes at most."""
+
 
 @dataclass
 class Intake:
-    """Takes records into the store. ``wake`` is called when something new may be waiting."""
+    """Takes records into the store; tells ``arrived`` how many of ``AT_ONCE`` came."""
 
     store: CallStore
-    wake: Callable[[], None]
+    arrived: Callable[[int], None]
 
     async def __call__(self, batch: Batch[Event]) -> None:
         """Queue and cancel, all or none; a repetition changes nothing.
@@ -40,7 +43,7 @@ class Intake:
         await on_completion_requested(batch, self.store)
         await on_completion_batch_cancelled(batch, self.store)
         hit("intake-after-store")
-        self.wake()
+        self.arrived(len(batch))
         for item in batch:
             _count(item)
 

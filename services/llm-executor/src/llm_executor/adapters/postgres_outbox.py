@@ -17,7 +17,8 @@ class CompletionOutbox(PostgresOutbox):
     async def pending(self, limit: int) -> Sequence[OutboxRow]:
         """In order of finishing."""
         rows = await self.fetch(
-            "SELECT position, document FROM completions WHERE document IS NOT NULL "
+            "SELECT position, document -> 'headers' AS headers, document -> 'event' AS event "
+            "FROM completions WHERE document IS NOT NULL "
             "AND published_at IS NULL ORDER BY position LIMIT $1",
             limit,
         )
@@ -42,8 +43,6 @@ class CompletionOutbox(PostgresOutbox):
 
 
 def _row(row: asyncpg.Record) -> OutboxRow:
-    document = json.loads(row["document"])
-    headers = ((name, value.encode()) for name, value in document["headers"].items())
+    headers = ((name, value.encode()) for name, value in json.loads(row["headers"]).items())
     envelope = from_headers(headers)
-    payload = json.dumps(document["event"], ensure_ascii=False, separators=(",", ":")).encode()
-    return OutboxRow(envelope, envelope.subject, payload, row["position"])
+    return OutboxRow(envelope, envelope.subject, row["event"].encode(), row["position"])

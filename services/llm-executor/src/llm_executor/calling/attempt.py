@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from contracts import telemetry
 from opentelemetry.trace import Span, SpanKind
 from runtime.metrics import counter, histogram
-from runtime.tracing import tracer
+from runtime.tracing import recorded, tracer
 
 from llm_executor.calling.progress import Progress, Stage, Watch
 from llm_executor.domain import SERVICE
@@ -60,14 +60,14 @@ class Attempt:
             if on_text is None
             else on_text(self.model, progress.attempts, self.provider.simulated)
         )
+        if not recorded():
+            return await self._timed(call, seat, timeout, watcher)
         with _TRACER.start_as_current_span(
             f"chat {call.model}", kind=SpanKind.CLIENT, record_exception=False
         ) as span:
-            if span.is_recording():
-                self._describe(span, call, streamed=watcher is not None)
+            self._describe(span, call, streamed=watcher is not None)
             reply = await self._timed(call, seat, timeout, watcher)
-            if span.is_recording():
-                self._describe_reply(span, reply)
+            self._describe_reply(span, reply)
         return reply
 
     async def _timed(self, call: Call, seat: Seat, timeout: float, watcher: OnText | None) -> Reply:

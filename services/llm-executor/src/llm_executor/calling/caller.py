@@ -126,13 +126,25 @@ class Caller:
         return await self._retrying(plan.deadline, once)
 
     async def _retrying(self, deadline: datetime, once: Callable[[], Awaitable[Reply]]) -> Reply:
+        try:
+            return await once()  # most calls need no second attempt, and none of its bookkeeping
+        except CallFailed as failure:
+            first: CallFailed | None = failure
+
+        async def next_one() -> Reply:
+            nonlocal first
+            failed, first = first, None
+            if failed is not None:
+                raise failed
+            return await once()
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
             wait=self._wait,
             stop=stop_after_attempt(self.policy.attempts) | _StopBefore(deadline),
             reraise=True,
         )
-        return await retrying(once)
+        return await retrying(next_one)
 
     def _wait(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome is not None else None
