@@ -32,7 +32,10 @@ def simulator(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     config: Annotated[Path | None, typer.Option(help="TOML or JSON of its ground truth")] = None,
 ) -> None:
-    """Run the provider simulator alone: OpenAI's wire format, known opinions, faults on demand."""
+    """Run the provider simulator alone: OpenAI's and Anthropic's wire formats, known opinions.
+
+    Models, prices, quotas and faults are declared in its file; faults also by a request's header.
+    """
     with clear_errors():
         uvloop.run(_simulate(host, port, config))
 
@@ -63,6 +66,9 @@ async def _serve(options: Options) -> None:
 
 async def _simulate(host: str, port: int, config: Path | None) -> None:
     running = await serve(default_config() if config is None else load_config(config), host, port)
-    out.print(f"Simulated provider: base_url {running.base_url} (any key). Ctrl-C stops it.")
+    out.print("Simulated provider, any key will do:")
+    out.print(f"  openai SDK     base_url {running.base_url}")
+    out.print(f"  anthropic SDK  base_url {running.root_url}")
+    out.print("Ctrl-C stops it.")
     await until_ended()
     await running.stop()
