@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -35,8 +36,9 @@ MANY_SECONDS = 0.25
 TAKING_IN_SHARE = 4
 """While many arrive, batches get one of so many calls in flight: what else waits on the topic, a
 question of somebody perhaps, has to come into the queue to have its turn."""
-RESTING = 4
-"""So many times a lane's calls may be begun and waiting for their next attempt."""
+BEGUN = 2
+"""So many windows of one lane may be begun: those that wait for another attempt hold no place among
+the calls in flight, and must not fill the memory either."""
 
 Run = Callable[[Claimed, Seat | None, Watch], Awaitable[None]]
 
@@ -61,6 +63,7 @@ class Dispatcher:
         self._window = window
         self._lease_seconds = lease_seconds
         self._running: dict[Key, Watch] = {}
+        self._begun: Counter[str] = Counter()
         self._busy: Sequence[str] = ()
         self._look_at = 0.0
         self._many_until = 0.0
@@ -161,7 +164,7 @@ class Dispatcher:
 
     def _room(self, name: str, lane: Lane) -> Room:
         free = self._window - self._lanes.seats()
-        begun = RESTING * self._window - len(self._running)
+        begun = BEGUN * self._window - self._begun[name]
         room = min(lane.room(), free, begun)
         fallbacks = bool(self._providers.facts(name).fallbacks)
         elsewhere = room <= 0 and lane.breaker_state == "open"
@@ -176,9 +179,10 @@ class Dispatcher:
     def _begin(self, item: Claimed, seat: Seat | None) -> None:
         watch = Watch()
         self._running[item.key] = watch
+        self._begun[item.lane] += 1
         watch.task = asyncio.create_task(self._run(item, seat, watch))
         # Not at the task's own end: one that is cancelled before it began has none.
-        watch.task.add_done_callback(partial(self._ended, item.key, seat))
+        watch.task.add_done_callback(partial(self._ended, item, seat))
 
     async def _run(self, item: Claimed, seat: Seat | None, watch: Watch) -> None:
         try:
@@ -186,8 +190,9 @@ class Dispatcher:
         except BudgetIsTight:
             await self._release([item.key], unknown=False)
 
-    def _ended(self, key: Key, seat: Seat | None, task: asyncio.Task[None]) -> None:
-        self._running.pop(key, None)
+    def _ended(self, item: Claimed, seat: Seat | None, task: asyncio.Task[None]) -> None:
+        self._running.pop(item.key, None)
+        self._begun -= Counter((item.lane,))  # what comes to nothing is forgotten
         if seat is not None:
             seat.close()
         self.wake()

@@ -152,6 +152,22 @@ async def test_a_lane_that_stands_does_not_hold_another(log: LocalLog) -> None:
     assert {end.outcome for end in ends} == {"answered"}
 
 
+async def test_a_lane_full_of_calls_that_wait_to_be_tried_again_does_not_hold_another(
+    log: LocalLog,
+) -> None:
+    later = [CallFailed("server-error", "later", retry_after=600) for _ in range(400)]
+    failing, free = ScriptedProvider(*later), Gated(is_open=True)
+    async with Executing(log, {"failing": failing, "free": free}, attempts=2, window=4) as it:
+        await it.feed(*[saying("x", model="failing/m") for _ in range(100)])
+        await until(lambda: len(failing.calls) == 8)  # twice the window, and no more
+        await asyncio.sleep(0.05)
+        others = [saying("y", model="free/m") for _ in range(20)]
+        await it.feed(*others)
+        ends = await it.ends_of(others)
+    assert {end.outcome for end in ends} == {"answered"}
+    assert len(failing.calls) == 8
+
+
 async def test_a_missing_key_of_one_provider_leaves_the_others_alone(log: LocalLog) -> None:
     broken = ScriptedProvider(*[CallFailed("auth", "set ACME_API_KEY") for _ in range(20)])
     free = Gated(is_open=True)
