@@ -6,7 +6,6 @@ an answer cost more CPU than the call, and are not needed to read a text and its
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +21,13 @@ from llm_executor.adapters.wire import (
     NO_KEY,
     SIMULATED,
     Access,
-    BrokenOff,
     Malformed,
     count,
     data_url,
+    hand_on,
     member,
     parsed,
     part_of,
-    read_events,
     text,
 )
 from llm_executor.domain.errors import CallFailed
@@ -163,31 +161,16 @@ class AnthropicProvider:
         return response
 
     async def _read_stream(self, body: dict[str, Any], answer: _Answer, on_text: OnText) -> None:
-        started = time.perf_counter()
-
-        def take(data: bytes) -> bool:
+        def add(data: bytes) -> str | None:
             event = parsed(data)
-            piece = answer.take_event(event)
-            if piece:
-                if answer.first_seconds is None:
-                    answer.first_seconds = time.perf_counter() - started
-                on_text(piece)
-            return member(event, "type") == "message_stop"
+            said = answer.take_event(event)
+            return None if member(event, "type") == "message_stop" else said
 
-        try:
-            await read_events(await self._post(body, stream=True), take)
-        except BrokenOff:
-            if answer.stop_reason is None:
-                raise  # else nothing of the answer is missing, and it is paid
+        answer.first_seconds = await hand_on(
+            self._post(body, stream=True), add, lambda: answer.stop_reason is not None, on_text
+        )
         if answer.stop_reason is None:
-            raise self._unfinished(answer)
-
-    def _unfinished(self, answer: _Answer) -> CallFailed:
-        if not answer.begun:
-            no_events = "sent no stream of events"
-            return self._failures.failed("malformed-answer", no_events, billed=True)
-        ended = "ended its answer without a stop_reason"
-        return self._failures.failed("stream-cut", ended, billed=True)
+            raise self._failures.unfinished(answer.begun, "stop_reason")
 
     def _reply(self, answer: _Answer, left_out: tuple[str, ...]) -> Reply:
         joined = "".join(answer.pieces)

@@ -278,6 +278,12 @@ class Failures:
         message = f"{shown}; {self._advice(kind)}"[:MESSAGE_CHARS]
         return CallFailed(kind, message, retry_after=after, billed=billed)
 
+    def unfinished(self, begun: bool, mark: str) -> CallFailed:
+        """A stream that ended without the ``mark`` that every whole answer has."""
+        if not begun:
+            return self.failed("malformed-answer", "sent no stream of events", billed=True)
+        return self.failed("stream-cut", f"ended its answer without a {mark}", billed=True)
+
     def told(self, error: object) -> CallFailed:
         """A failure that the provider told in the place of an answer that it had begun."""
         what = said(error)

@@ -6,7 +6,6 @@ of an answer costs as much CPU again as the call, and they hold answers against 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,14 +22,13 @@ from llm_executor.adapters.wire import (
     NO_KEY,
     SIMULATED,
     Access,
-    BrokenOff,
     Malformed,
     count,
     first,
+    hand_on,
     member,
     parsed,
     part_of,
-    read_events,
     text,
     usd,
 )
@@ -167,32 +165,14 @@ class OpenAIProvider:
         return response
 
     async def _read_stream(self, body: dict[str, Any], answer: _Answer, on_text: OnText) -> None:
-        started = time.perf_counter()
+        def add(data: bytes) -> str | None:
+            return None if data == _DONE else answer.take(parsed(data), "delta")
 
-        def take(data: bytes) -> bool:
-            if data == _DONE:
-                return True
-            piece = answer.take(parsed(data), "delta")
-            if piece:
-                if answer.first_seconds is None:
-                    answer.first_seconds = time.perf_counter() - started
-                on_text(piece)
-            return False
-
-        try:
-            await read_events(await self._post(body, stream=True), take)
-        except BrokenOff:
-            if answer.finish_reason is None:
-                raise  # else nothing of the answer is missing, and it is paid
+        answer.first_seconds = await hand_on(
+            self._post(body, stream=True), add, lambda: answer.finish_reason is not None, on_text
+        )
         if answer.finish_reason is None:
-            raise self._unfinished(answer)
-
-    def _unfinished(self, answer: _Answer) -> CallFailed:
-        if not answer.begun:
-            no_events = "sent no stream of events"
-            return self._failures.failed("malformed-answer", no_events, billed=True)
-        ended = "ended its answer without a finish_reason"
-        return self._failures.failed("stream-cut", ended, billed=True)
+            raise self._failures.unfinished(answer.begun, "finish_reason")
 
     def _reply(self, answer: _Answer, left_out: tuple[str, ...]) -> Reply:
         joined = "".join(answer.pieces)

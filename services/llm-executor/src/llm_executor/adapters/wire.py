@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -165,6 +166,36 @@ async def read_events(response: httpx2.Response, take: Callable[[bytes], bool]) 
         raise BrokenOff(str(error) or type(error).__name__) from error
     finally:
         await response.aclose()
+
+
+async def hand_on(
+    opened: Awaitable[httpx2.Response],
+    add: Callable[[bytes], str | None],
+    ended: Callable[[], bool],
+    on_text: Callable[[str], None],
+) -> float | None:
+    """Hand on the text of a stream as it comes; seconds until the first of it, None without any.
+
+    ``add`` gives the text of an event, None for the last one. A connection that is lost after the
+    answer has ``ended`` loses nothing of it; else BrokenOff.
+    """
+    started = time.perf_counter()
+    first: float | None = None
+
+    def take(data: bytes) -> bool:
+        nonlocal first
+        said = add(data)
+        if said:
+            first = time.perf_counter() - started if first is None else first
+            on_text(said)
+        return said is None
+
+    try:
+        await read_events(await opened, take)
+    except BrokenOff:
+        if not ended():
+            raise
+    return first
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
