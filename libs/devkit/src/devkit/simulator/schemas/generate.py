@@ -76,7 +76,7 @@ class _Maker:
         if key in told and self._allows(own, told[key]):
             return told[key]
         if "const" in own:
-            return own["const"]
+            return self._constant(own)
         if "enum" in own:
             return self._listed(own)
         for keyword in ("oneOf", "anyOf"):
@@ -103,6 +103,12 @@ class _Maker:
 
     def _allows(self, schema: Schema, value: object) -> bool:
         return "format" not in schema and violation(schema, value, self._root) is None
+
+    def _constant(self, own: Schema) -> Any:
+        """The ``const``; nothing here can tell whether a given text has a format."""
+        if "format" in own and isinstance(own["const"], str):
+            raise SchemaError("const", "stands beside a format, which is not looked for in it")
+        return own["const"]
 
     def _listed(self, own: Schema) -> Any:
         """One of the ``enum``, if the rest of the schema allows any of them."""
