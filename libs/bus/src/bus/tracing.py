@@ -15,24 +15,27 @@ from bus.record import Record
 _TRACER = tracer("limelight.bus")
 
 
-def start_process(group: str, envelope: Envelope, record: Record) -> Span:
-    """The span of processing one record, child of the span that published it."""
-    return begin(
-        _TRACER,
-        f"process {record.topic}",
-        envelope.traceparent,
-        SpanKind.CONSUMER,
-        {
-            telemetry.MESSAGING_SYSTEM: "kafka",
-            telemetry.MESSAGING_OPERATION: "process",
-            telemetry.MESSAGING_DESTINATION: record.topic,
-            telemetry.MESSAGING_GROUP: group,
+def start_process(group: str, envelope: Envelope, record: Record | None) -> Span:
+    """The span of processing one event, child of the span that published it.
+
+    ``record`` is None for an event that is processed long after its record was taken in.
+    """
+    place: dict[str, str | int] = {}
+    if record is not None:
+        place = {
             telemetry.MESSAGING_PARTITION: str(record.partition),
             telemetry.MESSAGING_OFFSET: record.offset,
-            telemetry.MESSAGING_ID: envelope.id,
-            telemetry.TENANT: envelope.tenant_id,
-        },
-    )
+        }
+    about = {
+        telemetry.MESSAGING_SYSTEM: "kafka",
+        telemetry.MESSAGING_OPERATION: "process",
+        telemetry.MESSAGING_DESTINATION: envelope.type,
+        telemetry.MESSAGING_GROUP: group,
+        telemetry.MESSAGING_ID: envelope.id,
+        telemetry.TENANT: envelope.tenant_id,
+    }
+    name = f"process {envelope.type}"
+    return begin(_TRACER, name, envelope.traceparent, SpanKind.CONSUMER, {**about, **place})
 
 
 def start_send(envelope: Envelope) -> Span:
@@ -53,9 +56,9 @@ def start_send(envelope: Envelope) -> Span:
 
 
 @contextmanager
-def processing(group: str, envelope: Envelope, record: Record) -> Iterator[Span]:
-    """The span of processing one record, current while its block runs."""
-    span = start_process(group, envelope, record)
+def processing(group: str, envelope: Envelope) -> Iterator[Span]:
+    """The span of processing one event from a store of its own, current while its block runs."""
+    span = start_process(group, envelope, None)
     with use_span(span, end_on_exit=True, record_exception=False):
         yield span
 

@@ -94,6 +94,7 @@ class Dispatcher:
 
     async def stop(self, deadline: Deadline) -> None:
         """Begin nothing new. Calls under way may end; what waits goes back to the queue."""
+        self.wake()
         await self._loop.stop(deadline)
         idle = (Stage.BEGUN, Stage.WAITING)
         await self._put_back({key for key, watch in self._running.items() if watch.stage in idle})
@@ -122,14 +123,11 @@ class Dispatcher:
             # A little later there is room for several, and one statement claims them all.
             await wait_for(stopping, PACE_SECONDS)
             if not claimed and not stopping.is_set():
-                await self._idle(stopping)
+                await self._idle()
 
-    async def _idle(self, stopping: asyncio.Event) -> None:
-        wait = min(IDLE_SECONDS, self._lanes.wakes_in() or IDLE_SECONDS)
-        waits = {asyncio.create_task(self._woken.wait()), asyncio.create_task(stopping.wait())}
-        await asyncio.wait(waits, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
+    async def _idle(self) -> None:
+        """Until something is told to ``arrived`` or ``wake``, as ``stop`` does, or time passed."""
+        await wait_for(self._woken, min(IDLE_SECONDS, self._lanes.wakes_in() or IDLE_SECONDS))
 
     async def _round(self) -> int:
         claimed = await self._look_around()

@@ -12,15 +12,13 @@ from typing import Any, TypeVar
 from bus.codec import Delivered
 from bus.errors import Transient
 from bus.failpoint import hit
+from bus.tracing import processing
 from contracts import telemetry
 from contracts.events.base import Event
 from contracts.events.completion import CompletionFinished, CompletionRequested
-from contracts.topics import COMPLETION_REQUESTED
-from opentelemetry.trace import Span, SpanKind, use_span
 from runtime.batching import Batching
 from runtime.logging import logger
 from runtime.metrics import counter, histogram
-from runtime.tracing import begin, tracer
 
 from llm_executor.calling.caller import Caller, Plan
 from llm_executor.calling.chunks import Chunks
@@ -43,7 +41,6 @@ from llm_executor.domain.pricing import most_cost
 from llm_executor.translation import Ended, cache_key, call_of, delivered, finished, models_of
 
 _log = logger(__name__)
-_TRACER = tracer("limelight.llm_executor")
 RETRY_SECONDS = 0.5
 T = TypeVar("T")
 
@@ -70,7 +67,7 @@ class Runner:
             BudgetIsTight: nothing was called; put it back in the queue.
         """
         item = delivered(claimed)
-        with use_span(_span(item), end_on_exit=True, record_exception=False):
+        with processing(SERVICE, item.envelope):
             ended = await self._ended(claimed, item, seat, watch)
             hit("call-after-reply")
             watch.stage = Stage.RECORDING
@@ -178,24 +175,6 @@ class Runner:
                 )
             costs.append(most_cost(facts.price, facts, call.turns, call.max_output_tokens))
         return max(costs) * rounds
-
-
-def _span(item: Delivered[Event]) -> Span:
-    """Not that of its intake: what takes time is from the claim to the end."""
-    return begin(
-        _TRACER,
-        f"process {COMPLETION_REQUESTED.name}",
-        item.envelope.traceparent,
-        SpanKind.CONSUMER,
-        {
-            telemetry.MESSAGING_SYSTEM: "kafka",
-            telemetry.MESSAGING_OPERATION: "process",
-            telemetry.MESSAGING_DESTINATION: COMPLETION_REQUESTED.name,
-            telemetry.MESSAGING_GROUP: SERVICE,
-            telemetry.MESSAGING_ID: item.envelope.id,
-            telemetry.TENANT: item.tenant_id,
-        },
-    )
 
 
 def _check_claim(claimed: Claimed, request: CompletionRequested, progress: Progress) -> None:

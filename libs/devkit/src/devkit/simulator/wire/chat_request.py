@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from devkit.simulator.drawing import Message
-from devkit.simulator.tools import Tool, ToolUse
+from devkit.simulator.tools import Tool
 from devkit.simulator.wire import reading
 from devkit.simulator.wire.dialect import Ask
-from devkit.simulator.wire.encoding import encode
 from devkit.simulator.wire.errors import bad_request
-from devkit.simulator.wire.openai import PARAMETERS, json_shape, model_name, tool_use
+from devkit.simulator.wire.openai import PARAMETERS, declared_tools, json_shape, model_name
 from devkit.simulator.wire.reading import Body
 
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool"})
@@ -31,7 +30,7 @@ def parse_chat_request(raw: bytes) -> Ask:
         seed=reading.integer(body, "seed"),
         max_tokens=older if limit is None else limit,
         given=reading.given(body),
-        tools=_tools(body),
+        tools=declared_tools(body, _tool),
         shape=json_shape(body.get("response_format"), "response_format", "json_schema"),
     )
 
@@ -95,14 +94,6 @@ def _calls(item: Body, at: str) -> tuple[str, ...]:
         arguments = reading.string(function.get("arguments"), f"{where}.function.arguments")
         calls.append(f"{name} {arguments}")
     return tuple(calls)
-
-
-def _tools(body: Body) -> ToolUse | None:
-    declared = body.get("tools")
-    if not declared:
-        return tool_use((), body.get("tool_choice") or "auto", "")
-    tools = tuple(_tool(row, at) for at, row in reading.filled(declared, "tools"))
-    return tool_use(tools, body.get("tool_choice"), encode(declared).decode())
 
 
 def _tool(row: Body, at: str) -> Tool:

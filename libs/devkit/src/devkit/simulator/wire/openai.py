@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devkit.simulator.tools import Tool, ToolMode, ToolUse
 from devkit.simulator.wire import reading
@@ -89,6 +89,15 @@ def json_shape(wish: object, at: str, definition: str | None) -> JsonShape | Non
     reading.string(declared.get("name"), f"{where}.name")
     schema = reading.mapping(declared.get("schema", {}), f"{where}.schema")
     return JsonShape(schema, encode(schema).decode())
+
+
+def declared_tools(body: Body, read: Callable[[Body, str], Tool]) -> ToolUse | None:
+    """The tools of a request and its choice among them; ``read`` reads one (row, where it is)."""
+    declared = body.get("tools")
+    if not declared:
+        return tool_use((), body.get("tool_choice") or "auto", "")
+    tools = tuple(read(row, at) for at, row in reading.filled(declared, "tools"))
+    return tool_use(tools, body.get("tool_choice"), encode(declared).decode())
 
 
 def tool_use(tools: tuple[Tool, ...], choice: object, text: str) -> ToolUse | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from devkit.simulator.drawing import Message
-from devkit.simulator.tools import Tool, ToolUse
+from devkit.simulator.tools import Tool
 from devkit.simulator.wire import reading
 from devkit.simulator.wire.dialect import Ask
-from devkit.simulator.wire.encoding import encode
-from devkit.simulator.wire.openai import PARAMETERS, json_shape, model_name, tool_use
+from devkit.simulator.wire.openai import PARAMETERS, declared_tools, json_shape, model_name
 from devkit.simulator.wire.reading import Body
 
 _ROLES = frozenset({"developer", "system", "user", "assistant"})
@@ -42,7 +41,7 @@ def parse_responses_request(raw: bytes) -> Ask:
         include_usage=True,
         max_tokens=reading.integer(body, "max_output_tokens", least=1),
         given=reading.given(body),
-        tools=_tools(body),
+        tools=declared_tools(body, _tool),
         shape=json_shape(text.get("format"), "text.format", None),
         echo=_echo(body),
     )
@@ -99,14 +98,6 @@ def _message(role: str, content: object, at: str) -> Message:
         else:
             raise reading.invalid_value(f"{where}.type", f"{kind!r} parts cannot be read here")
     return Message(role, "".join(texts), tuple(images))
-
-
-def _tools(body: Body) -> ToolUse | None:
-    declared = body.get("tools")
-    if not declared:
-        return tool_use((), body.get("tool_choice") or "auto", "")
-    tools = tuple(_tool(row, at) for at, row in reading.filled(declared, "tools"))
-    return tool_use(tools, body.get("tool_choice"), encode(declared).decode())
 
 
 def _tool(row: Body, at: str) -> Tool:
