@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 PLATFORM_TENANT = "platform"
 """``tenant_id`` of what belongs to no tenant and is for all of them, like a list of models."""
+OUTSIDE = "outside"
+"""``source`` of records that say nothing of where they come from."""
 # Fixed for ever: a derived id must be the same whenever and wherever it is computed.
 _DERIVED = UUID("6f0c4a52-7d2e-5c0b-9b3a-1f6f7c1f4d10")
 _DEDUPLICATION = UUID("2b9f9a0e-3c57-5d7e-8a55-0d1de6a2c3b4")
@@ -58,6 +60,25 @@ def derived_id(event_type: str, subject: str, causation_id: str, index: int) -> 
     A pure function, so that handling the same event again emits the same ids.
     """
     return str(uuid5(_DERIVED, f"{event_type}\n{subject}\n{causation_id}\n{index}"))
+
+
+def is_bare(headers: Iterable[tuple[str, bytes]]) -> bool:
+    """Whether a record has no CloudEvents header at all."""
+    return not any(name.startswith("ce_") for name, _ in headers)
+
+
+def bare(event_type: str, subject: str, tenant_id: str, timestamp_ms: int) -> Envelope:
+    """The envelope of a record without headers: what it is about is what tells it from others."""
+    event_id = derived_id(event_type, subject, tenant_id, 0)
+    return Envelope(
+        id=event_id,
+        source=OUTSIDE,
+        type=event_type,
+        time=datetime.fromtimestamp(timestamp_ms / 1000, UTC),
+        subject=subject,
+        tenant_id=tenant_id,
+        correlation_id=event_id,
+    )
 
 
 def to_headers(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:

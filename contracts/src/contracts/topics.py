@@ -19,7 +19,12 @@ from contracts.events.completion import (
     CompletionFinished,
     CompletionRequested,
 )
-from contracts.events.visibility import AnswerAnalyzed, VisibilityRunStarted
+from contracts.events.visibility import (
+    AnswerAnalyzed,
+    AnswerCaptured,
+    ReanalysisRequested,
+    VisibilityRunStarted,
+)
 
 E = TypeVar("E", bound=Event)
 _NAME = re.compile(r"^[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*\.v[1-9][0-9]*$")
@@ -32,7 +37,9 @@ class Topic(Generic[E]):
     """One topic: what it carries, how it is keyed and kept, who writes and who reads it.
 
     ``key`` names the field of the entity whose state consumers overwrite, never the run: one run
-    must spread over all partitions. ``retention`` None means compacted.
+    must spread over all partitions. ``retention`` None means compacted. A ``public`` topic also
+    takes records of producers outside, and of such that send no ``ce_*`` headers: its event has a
+    field ``tenant_id``.
     """
 
     name: str
@@ -44,12 +51,15 @@ class Topic(Generic[E]):
     partitions: int = 6
     retention: timedelta | None = WEEK
     max_record_bytes: int = 1_048_576
+    public: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
             raise ValueError(f"topic name {self.name!r} is not <domain>.<past-participle>.v<major>")
         if self.key not in self.event.model_fields:
             raise ValueError(f"{self.event.__name__} has no field {self.key!r} to key by")
+        if self.public and "tenant_id" not in self.event.model_fields:
+            raise ValueError(f"{self.event.__name__} is public and has no field tenant_id")
 
     def key_of(self, event: E) -> str:
         """The record key and CloudEvents subject of an event."""
@@ -86,7 +96,7 @@ COMPLETION_CHUNKED = Topic(
     key="completion_id",
     purpose="A piece of an answer while it is written, if the request asked for a stream.",
     producers=("llm-executor",),
-    consumers=(),
+    consumers=("gateway",),
     retention=timedelta(days=1),
 )
 COMPLETION_BATCH_CANCELLED = Topic(
@@ -103,9 +113,26 @@ MODEL_CATALOG_CHANGED = Topic(
     key="provider",
     purpose="Which models a provider offers, with prices, context lengths and modalities.",
     producers=("llm-executor",),
-    consumers=(),
+    consumers=("gateway",),
     partitions=1,
     retention=None,
+)
+REANALYSIS_REQUESTED = Topic(
+    name="reanalysis.requested.v1",
+    event=ReanalysisRequested,
+    key="run_id",
+    purpose="Other brands to look for in the stored answers of a run.",
+    producers=("gateway",),
+    consumers=("mention-analyzer",),
+)
+ANSWER_CAPTURED = Topic(
+    name="answer.captured.v1",
+    event=AnswerCaptured,
+    key="answer_id",
+    purpose="An answer that an assistant gave elsewhere; also from producers outside.",
+    producers=("gateway",),
+    consumers=("mention-analyzer", "gateway"),
+    public=True,
 )
 ANSWER_ANALYZED = Topic(
     name="answer.analyzed.v1",
@@ -123,6 +150,8 @@ TOPICS: tuple[Topic[Event], ...] = (  # type: ignore[assignment]
     COMPLETION_CHUNKED,
     COMPLETION_BATCH_CANCELLED,
     MODEL_CATALOG_CHANGED,
+    REANALYSIS_REQUESTED,
+    ANSWER_CAPTURED,
     ANSWER_ANALYZED,
 )
 

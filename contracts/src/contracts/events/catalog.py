@@ -42,5 +42,8 @@ class ModelCatalogChanged(Event):
         description="follows from the content; costs name it as their price version"
     )
     models: tuple[CatalogModel, ...]
+    complete: bool = Field(
+        default=True, description="false: the provider has no list that is read; ask for any model"
+    )
     simulated: bool
     fetched_at: AwareDatetime

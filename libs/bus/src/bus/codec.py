@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from contracts.envelope import Envelope, EnvelopeError, from_headers
+from contracts.envelope import Envelope, EnvelopeError, bare, from_headers, is_bare
 from contracts.events.base import Event
 from contracts.topics import Topic
 from pydantic import ValidationError
@@ -54,6 +54,9 @@ def decode(topics: Mapping[str, Topic[Event]], record: Record) -> Delivered[Even
     """
     topic = topics[record.topic]
     value = _body(topic, record)
+    if topic.public and is_bare(record.headers):
+        event = _event(topic, value)
+        return Delivered(event, _bare_envelope(topic, event, record), record)
     envelope = _envelope(topic, record)
     event = _event(topic, value)
     if envelope.subject != topic.key_of(event):
@@ -77,6 +80,17 @@ def _envelope(topic: Topic[Event], record: Record) -> Envelope:
     if envelope.type != topic.name:
         raise Poison("unknown-type", f"ce_type {envelope.type!r} does not belong on {topic.name}")
     return envelope
+
+
+def _bare_envelope(topic: Topic[Event], event: Event, record: Record) -> Envelope:
+    """What a producer outside would have said in headers, from the body and the log."""
+    tenant_id = getattr(event, "tenant_id", None)
+    if not tenant_id:
+        raise Poison("bad-header", "without ce_* headers the body needs a tenant_id")
+    try:
+        return bare(topic.name, topic.key_of(event), tenant_id, record.timestamp_ms)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Poison("bad-header", "the record's timestamp is in no year from 1 to 9999") from error
 
 
 def _event(topic: Topic[Event], value: bytes) -> Event:

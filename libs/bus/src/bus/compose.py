@@ -82,3 +82,23 @@ async def convergent(
     replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
     checks = {"consumer": consumer.healthy, "relay": relay.healthy}
     return Service([relay, consumer, lag_meter(log, name, topics)], checks, replays)
+
+
+async def listening(
+    name: str,
+    log: Log,
+    topics: Sequence[Topic[Any]],
+    apply: Apply,
+    *,
+    clock: Clock | None = None,
+    policy: RetryPolicy | None = None,
+) -> Service:
+    """A consumer of events whose effects need no store: what it is told twice does no harm.
+
+    It may share the group ``name`` with another part of the service that reads other topics.
+    """
+    dead_letters = DeadLetters(await log.producer(), name, clock or SystemClock())
+    consumer = BatchConsumer(
+        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
+    )
+    return Service([consumer, lag_meter(log, name, topics)], {"listener": consumer.healthy})
