@@ -183,6 +183,8 @@ def test_broken_text_never_satisfies_the_schema(schema: Any, seed: int) -> None:
 
 @settings(max_examples=300)
 @example({"const": ""}, {"type": "string", "format": "date"}, 0)
+@example({"const": ""}, {"anyOf": [{"type": "string", "format": "date"}]}, 0)
+@example({"enum": ["", 1]}, {"anyOf": [{"type": "string", "format": "date"}]}, 0)
 @given(SCHEMAS, SCHEMAS, st.integers())
 def test_contradictions_are_refused_or_solved(one: Any, other: Any, seed: int) -> None:
     schema = {"allOf": [one, other]}

@@ -17,7 +17,7 @@ from runtime.tasks import Periodic
 
 from llm_executor.domain import SERVICE
 from llm_executor.domain.errors import CallFailed
-from llm_executor.domain.models import Catalog, ListedModel
+from llm_executor.domain.models import UNLISTED, Catalog, ListedModel
 from llm_executor.domain.ports import CallStore, Providers
 
 _log = logger(__name__)
@@ -57,6 +57,8 @@ class Catalogs:
                 continue
             self._providers.learn(catalog)
             await self._publish(catalog)
+        for name in self._providers.unlisted():  # so that readers can tell them from unknown ones
+            await self._publish(Catalog(name, UNLISTED, (), simulated=False, complete=False))
 
     async def _publish(self, catalog: Catalog) -> None:
         if await self._store.known_catalog(catalog.provider) == catalog.version:
@@ -80,6 +82,7 @@ def _row(catalog: Catalog) -> OutboxRow:
         provider=catalog.provider,
         version=catalog.version,
         models=tuple(_model(model) for model in catalog.models),
+        complete=catalog.complete,
         simulated=catalog.simulated,
         fetched_at=now,
     )

@@ -106,6 +106,16 @@ async def test_only_another_list_is_published_again(log: LocalLog) -> None:
     assert len(providers.learned) == 3
 
 
+async def test_a_provider_without_a_list_is_told_of_once(log: LocalLog) -> None:
+    accounts = {"open": Account("http://127.0.0.1:1/v1", "NOBODY_SETS_THIS")}
+    calls = MemoryCalls()
+    for _ in range(2):
+        providers = ConfiguredProviders(accounts)
+        await Catalogs(providers, MemoryCallStore(calls), log).refresh()
+    (event,) = await published(log)
+    assert (event.provider, event.complete, event.models) == ("open", False, ())
+
+
 async def test_a_list_that_cannot_be_read_changes_nothing(log: LocalLog) -> None:
     providers = Learning(Listing(CallFailed("connection-failed", "nobody is there")))
     await Catalogs(providers, MemoryCallStore(), log).refresh()

@@ -322,5 +322,9 @@ class FixedProviders:
         """All of them."""
         return list(self._providers)
 
+    def unlisted(self) -> Sequence[str]:
+        """None."""
+        return []
+
     def learn(self, catalog: Catalog) -> None:
         """Prices come with ``facts`` only."""

@@ -115,6 +115,10 @@ class ConfiguredProviders:
                 wanted |= {name, account.priced_by}
         return [name for name in sorted(self._accounts) if name in wanted and self._lists(name)]
 
+    def unlisted(self) -> Sequence[str]:
+        """The others: no key, or no list."""
+        return sorted(self._accounts.keys() - set(self.listing()))
+
     def learn(self, catalog: Catalog) -> None:
         """Use this catalog in the place of the provider's earlier one."""
         self._listed[catalog.provider] = _Listed.of(catalog)

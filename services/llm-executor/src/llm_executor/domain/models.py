@@ -143,12 +143,20 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A provider's list of models. ``version`` is a digest of its content."""
+    """A provider's list of models. ``version`` is a digest of its content.
+
+    ``complete`` False: it has no list that is read, and any model may be asked of it.
+    """
 
     provider: str
     version: str
     models: tuple[ListedModel, ...]
     simulated: bool
+    complete: bool = True
+
+
+UNLISTED = "unlisted"
+"""The version of what is told of a provider without a list."""
 
 
 class Claim(Enum):

@@ -67,6 +67,9 @@ class Providers(Protocol):
     def listing(self) -> Sequence[str]:
         """Providers whose catalog should be read: usable ones, and those others are priced by."""
 
+    def unlisted(self) -> Sequence[str]:
+        """Providers that are configured and whose catalog is not read."""
+
     def learn(self, catalog: Catalog) -> None:
         """Use this catalog's facts from now on."""
 

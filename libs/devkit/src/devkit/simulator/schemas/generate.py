@@ -75,13 +75,13 @@ class _Maker:
         key = name.lower()
         if key in told and self._allows(own, told[key]):
             return told[key]
+        for keyword in ("oneOf", "anyOf"):  # first: a branch may say more of a const or an enum
+            if keyword in own:
+                return self._branch(own, keyword, name, told, depth)
         if "const" in own:
             return self._constant(own)
         if "enum" in own:
             return self._listed(own)
-        for keyword in ("oneOf", "anyOf"):
-            if keyword in own:
-                return self._branch(own, keyword, name, told, depth)
         return self._typed(own, name, told, depth)
 
     def _count(self, depth: int) -> None:
@@ -102,7 +102,8 @@ class _Maker:
         return own
 
     def _allows(self, schema: Schema, value: object) -> bool:
-        return "format" not in schema and violation(schema, value, self._root) is None
+        unsure = {"format", "anyOf", "oneOf"} & schema.keys()  # a branch may have a format
+        return not unsure and violation(schema, value, self._root) is None
 
     def _constant(self, own: Schema) -> Any:
         """The ``const``; nothing here can tell whether a given text has a format."""
