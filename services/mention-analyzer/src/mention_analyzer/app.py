@@ -11,11 +11,22 @@ from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
 from bus.stores.postgres import PostgresOutbox, PostgresStore, connect
-from contracts.topics import ANSWER_ANALYZED, COMPLETION_FINISHED, VISIBILITY_RUN_STARTED
+from contracts.topics import (
+    ANSWER_ANALYZED,
+    ANSWER_CAPTURED,
+    COMPLETION_FINISHED,
+    REANALYSIS_REQUESTED,
+    VISIBILITY_RUN_STARTED,
+)
 from runtime.tasks import Closing
 
 from mention_analyzer.adapters.postgres import PostgresAnalysisRepository
-from mention_analyzer.handlers import on_completions_finished, on_visibility_runs_started
+from mention_analyzer.handlers import (
+    on_answers_captured,
+    on_completions_finished,
+    on_reanalyses_requested,
+    on_visibility_runs_started,
+)
 from mention_analyzer.settings import Settings
 
 NAME = "mention-analyzer"
@@ -34,7 +45,9 @@ async def build(settings: Settings, log: Log) -> Service:
         PostgresAnalysisRepository,
         [
             Subscription(VISIBILITY_RUN_STARTED, on_visibility_runs_started),
+            Subscription(REANALYSIS_REQUESTED, on_reanalyses_requested),
             Subscription(COMPLETION_FINISHED, on_completions_finished),
+            Subscription(ANSWER_CAPTURED, on_answers_captured),
         ],
     )
     return replace(
@@ -48,6 +61,11 @@ SERVICE = ServiceSpec(
     name=NAME,
     settings=Settings,
     build=build,
-    subscriptions=(VISIBILITY_RUN_STARTED, COMPLETION_FINISHED),
+    subscriptions=(
+        VISIBILITY_RUN_STARTED,
+        REANALYSIS_REQUESTED,
+        COMPLETION_FINISHED,
+        ANSWER_CAPTURED,
+    ),
     publishes=(ANSWER_ANALYZED,),
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from bus.apply import Subscription, TransactionalApply
@@ -17,25 +19,41 @@ from contracts.events.base import Event
 from contracts.events.completion import VISIBILITY
 from contracts.events.visibility import AnswerAnalyzed
 from contracts.examples import Example, examples
+from contracts.ids import captured_run_id, prompt_id
 from contracts.paths import SCHEMAS
 from contracts.topics import (
     ANSWER_ANALYZED,
+    ANSWER_CAPTURED,
     COMPLETION_FINISHED,
+    REANALYSIS_REQUESTED,
     VISIBILITY_RUN_STARTED,
     topic_named,
 )
 from jsonschema import Draft202012Validator
 from mention_analyzer.adapters.memory import MemoryAnalysisRepository
-from mention_analyzer.handlers import on_completions_finished, on_visibility_runs_started
+from mention_analyzer.handlers import (
+    on_answers_captured,
+    on_completions_finished,
+    on_reanalyses_requested,
+    on_visibility_runs_started,
+)
 from runtime.clock import SystemClock
 
 pytestmark = pytest.mark.asyncio
 STARTS = examples(VISIBILITY_RUN_STARTED.name)
 ALL_ENDS = examples(COMPLETION_FINISHED.name)
 ENDS = [each for each in ALL_ENDS if each.body["origin"]["kind"] == VISIBILITY]
+CAPTURED = examples(ANSWER_CAPTURED.name)
+AGAIN = examples(REANALYSIS_REQUESTED.name)
 ANSWERED = [example for example in ENDS if example.body["outcome"] == "answered"]
 TOPICS = {
-    name: topic_named(name) for name in (VISIBILITY_RUN_STARTED.name, COMPLETION_FINISHED.name)
+    topic.name: topic_named(topic.name)
+    for topic in (
+        VISIBILITY_RUN_STARTED,
+        REANALYSIS_REQUESTED,
+        COMPLETION_FINISHED,
+        ANSWER_CAPTURED,
+    )
 }
 SCHEMA = json.loads((SCHEMAS / f"{ANSWER_ANALYZED.name}.json").read_text(encoding="utf-8"))
 
@@ -53,7 +71,9 @@ class Consumer:
         self.repository = MemoryAnalysisRepository()
         subscriptions: list[Subscription[Any, MemoryAnalysisRepository]] = [
             Subscription(VISIBILITY_RUN_STARTED, on_visibility_runs_started),
+            Subscription(REANALYSIS_REQUESTED, on_reanalyses_requested),
             Subscription(COMPLETION_FINISHED, on_completions_finished),
+            Subscription(ANSWER_CAPTURED, on_answers_captured),
         ]
         self._apply = TransactionalApply(
             "mention-analyzer",
@@ -89,7 +109,7 @@ def places(event: AnswerAnalyzed) -> list[tuple[object, ...]]:
     return [(each.brand_id, each.start, each.end, each.text) for each in event.mentions]
 
 
-@pytest.mark.parametrize("example", [*STARTS, *ENDS], ids=str)
+@pytest.mark.parametrize("example", [*STARTS, *ENDS, *CAPTURED, *AGAIN], ids=str)
 async def test_every_example_has_its_effect_once(example: Example) -> None:
     consumer = Consumer()
     before = consumer.state()
@@ -190,6 +210,82 @@ async def test_a_brand_that_cannot_be_looked_for_is_permanent() -> None:
     await consumer.feed(dataclasses.replace(start, value=json.dumps(body).encode()))
     with pytest.raises(Permanent, match="no letter or digit"):
         await consumer.feed(answer)
+
+
+async def test_other_brands_are_looked_for_in_the_answers_that_are_there() -> None:
+    consumer = Consumer()
+    await consumer.feed(*STARTS, *ENDS)
+    first = len(consumer.store.unpublished)
+    (again,) = [each for each in AGAIN if each.body["brands"]]
+    await consumer.feed(again)
+    run_id = again.body["run_id"]
+    answers = [one for one in ANSWERED if one.body["origin"]["parent_id"] == run_id]
+    events = [valid(row) for row in consumer.store.unpublished[first:]]
+    assert {event.revision for event in events} == {2}
+    assert {str(event.completion_id) for event in events} == {one.key.decode() for one in answers}
+    assert all(row.envelope.causation_id for row in consumer.store.unpublished[first:])
+    old = [one for one in consumer.repository.analyses.values() if one.revision == 1]
+    assert len(old) == len(ANSWERED)
+
+
+async def test_answers_after_a_reanalysis_are_analysed_with_its_brands() -> None:
+    consumer = Consumer()
+    (again,) = [each for each in AGAIN if each.body["brands"]]
+    await consumer.feed(*STARTS)
+    await consumer.feed(again)
+    await consumer.feed(*ENDS)
+    run_id = UUID(again.body["run_id"])
+    revisions = {event.revision for event in consumer.emitted().values() if event.run_id == run_id}
+    assert revisions == {2}
+
+
+async def test_no_brands_are_brands_too() -> None:
+    consumer = Consumer()
+    await consumer.feed(*STARTS, *ENDS)
+    (empty,) = [each for each in AGAIN if not each.body["brands"]]
+    await consumer.feed(empty)
+    events = [valid(row) for row in consumer.store.unpublished if valid(row).revision == 3]
+    assert events
+    assert all(event.mentions == () and event.findings == () for event in events)
+
+
+async def test_a_captured_answer_waits_for_the_brands_of_its_import() -> None:
+    consumer = Consumer()
+    (captured,) = [each for each in CAPTURED if each.body.get("run_id")]
+    await consumer.feed(captured)
+    assert consumer.store.unpublished == []
+    start = STARTS[0]
+    body = start.body | {"run_id": captured.body["run_id"], "expected_completions": 0}
+    body["brands"] = [
+        {"brand_id": str(UUID(int=7)), "name": "Northwind Roasters", "own": True,
+         "domains": ["northwind-roasters.example"]}
+    ]  # fmt: skip
+    await consumer.feed(_as_run(start, body, dict(captured.headers)["ce_tenantid"]))
+    (event,) = consumer.emitted().values()
+    assert (event.model, event.sample) == ("ChatGPT", 0)
+    assert [mention.text for mention in event.mentions if mention.outcome != "link-only"] == [
+        "Northwind Roasters"
+    ]
+    assert {page.owner for page in event.citations} == {"own", "third-party"}
+
+
+async def test_an_answer_without_an_import_joins_the_collection_of_its_month() -> None:
+    consumer = Consumer()
+    (captured,) = [each for each in CAPTURED if not each.body.get("run_id")]
+    await consumer.feed(captured)
+    (stored,) = consumer.repository.answers.values()
+    at = datetime.fromisoformat(captured.body["captured_at"])
+    assert stored.run_id == captured_run_id(stored.tenant_id, at)
+    assert stored.prompt_id == prompt_id(stored.tenant_id, captured.body["prompt"])
+
+
+def _as_run(start: Example, body: dict[str, Any], tenant: bytes) -> Example:
+    """``start`` with another body, whose run is then the record's key and subject."""
+    changed = {"ce_tenantid": tenant, "ce_subject": body["run_id"].encode()}
+    headers = tuple((name, changed.get(name, value)) for name, value in start.headers)
+    return dataclasses.replace(
+        start, key=body["run_id"].encode(), value=json.dumps(body).encode(), headers=headers
+    )
 
 
 def _moved(example: Example, run_id: str, start: Example) -> Example:

@@ -14,7 +14,15 @@ import pytest
 from bus.stores.postgres import Pool, PostgresStore
 from mention_analyzer.adapters.memory import MemoryAnalysisRepository
 from mention_analyzer.adapters.postgres import PostgresAnalysisRepository
-from mention_analyzer.domain.models import Analysis, Answer, Brand, BrandSet, Mention
+from mention_analyzer.domain.models import (
+    Analysis,
+    Answer,
+    Brand,
+    BrandSet,
+    CaseRule,
+    Mention,
+    Source,
+)
 from mention_analyzer.domain.ports import AnalysisRepository, RunKey
 
 pytestmark = pytest.mark.asyncio
@@ -29,7 +37,7 @@ class Kit(Protocol):
     async def texts(self) -> dict[tuple[str, UUID], str]:
         """The stored answers."""
 
-    async def found(self) -> dict[tuple[str, UUID, str], list[str]]:
+    async def found(self) -> dict[tuple[str, UUID, int, str], list[str]]:
         """The stored analyses: the texts of their mentions."""
 
 
@@ -44,7 +52,7 @@ class MemoryKit:
     async def texts(self) -> dict[tuple[str, UUID], str]:
         return {key: answer.text for key, answer in self._memory.answers.items()}
 
-    async def found(self) -> dict[tuple[str, UUID, str], list[str]]:
+    async def found(self) -> dict[tuple[str, UUID, int, str], list[str]]:
         return {
             key: [mention.text for mention in analysis.mentions]
             for key, analysis in self._memory.analyses.items()
@@ -65,11 +73,11 @@ class PostgresKit:
         rows = await self._pool.fetch("SELECT tenant_id, completion_id, text FROM answers")
         return {(tenant_id, completion_id): text for tenant_id, completion_id, text in rows}
 
-    async def found(self) -> dict[tuple[str, UUID, str], list[str]]:
+    async def found(self) -> dict[tuple[str, UUID, int, str], list[str]]:
         rows = await self._pool.fetch(
-            "SELECT tenant_id, completion_id, analyzer_version, mentions FROM analyses"
+            "SELECT tenant_id, completion_id, revision, analyzer_version, mentions FROM analyses"
         )
-        return {tuple(row[:3]): [each["text"] for each in json.loads(row[3])] for row in rows}
+        return {tuple(row[:4]): [each["text"] for each in json.loads(row[4])] for row in rows}
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -87,12 +95,34 @@ def run() -> RunKey:
 
 
 def brand_set(run: RunKey, *names: str) -> BrandSet:
-    return BrandSet(*run, tuple(Brand(uuid4(), name, (f"{name}!", "光")) for name in names))
+    brands = (
+        Brand(
+            uuid4(),
+            name,
+            (f"{name}!", "光"),
+            ("notion.so",),
+            ("Notion of",),
+            own=True,
+            case=CaseRule.EXACT,
+        )
+        for name in names
+    )
+    return BrandSet(*run, tuple(brands))
 
 
 def answer(run: RunKey, text: str = "Notion 🫘") -> Answer:
     tenant_id, run_id = run
-    return Answer(tenant_id, uuid4(), run_id, uuid4(), "openai/gpt-5", 3, text, simulated=True)
+    return Answer(
+        tenant_id,
+        uuid4(),
+        run_id,
+        uuid4(),
+        "openai/gpt-5",
+        3,
+        text,
+        simulated=True,
+        sources=(Source("https://notion.so/a", "Größe 🫘"),),
+    )
 
 
 def analysis(item: Answer, *texts: str, version: str = "1") -> Analysis:
@@ -105,7 +135,7 @@ async def test_brands_come_back_as_they_were(kit: Kit, run: RunKey) -> None:
     async with kit.repository() as repository:
         await repository.save_brand_set(saved)
     async with kit.repository() as repository:
-        assert await repository.brands_of([run]) == {run: saved.brands}
+        assert await repository.brands_of([run]) == {run: saved}
 
 
 async def test_the_first_set_of_a_run_stays(kit: Kit, run: RunKey) -> None:
@@ -113,7 +143,7 @@ async def test_the_first_set_of_a_run_stays(kit: Kit, run: RunKey) -> None:
     async with kit.repository() as repository:
         await repository.save_brand_set(first)
         await repository.save_brand_set(brand_set(run, "Other"))
-        assert await repository.brands_of([run]) == {run: first.brands}
+        assert await repository.brands_of([run]) == {run: first}
 
 
 async def test_unknown_runs_are_left_out_and_repeated_ones_asked_once(
@@ -123,7 +153,7 @@ async def test_unknown_runs_are_left_out_and_repeated_ones_asked_once(
     async with kit.repository() as repository:
         await repository.save_brand_set(saved)
         runs = [run, ("tenant", uuid4()), run]
-        assert await repository.brands_of(runs) == {run: saved.brands}
+        assert await repository.brands_of(runs) == {run: saved}
         assert await repository.brands_of([]) == {}
 
 
@@ -182,9 +212,47 @@ async def test_analyses_are_kept_per_version_and_the_first_stays(kit: Kit, run: 
         await repository.add_analyses([analysis(item, version="2")])
         await repository.add_analyses([])
     assert await kit.found() == {
-        ("tenant", item.completion_id, "1"): ["one", "🫘"],
-        ("tenant", item.completion_id, "2"): [],
+        ("tenant", item.completion_id, 1, "1"): ["one", "🫘"],
+        ("tenant", item.completion_id, 1, "2"): [],
     }
+
+
+async def test_revisions_are_kept_apart(kit: Kit, run: RunKey) -> None:
+    item = answer(run)
+    async with kit.repository() as repository:
+        await repository.add_answers([item], parked=False)
+        await repository.add_analyses([analysis(item, "old")])
+        await repository.add_analyses([dataclasses.replace(analysis(item, "new"), revision=2)])
+    assert await kit.found() == {
+        ("tenant", item.completion_id, 1, "1"): ["old"],
+        ("tenant", item.completion_id, 2, "1"): ["new"],
+    }
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
+async def test_the_highest_revision_of_brands_holds(
+    kit: Kit, run: RunKey, order: tuple[int, ...]
+) -> None:
+    sets = {n: dataclasses.replace(brand_set(run, f"Brand {n}"), revision=n) for n in order}
+    async with kit.repository() as repository:
+        current = [await repository.save_brand_set(sets[n]) for n in order]
+    highest = [max(order[: at + 1]) for at in range(len(order))]
+    assert current == [sets[n] for n in highest]
+    async with kit.repository() as repository:
+        assert await repository.brands_of([run]) == {run: sets[3]}
+
+
+async def test_answers_of_a_run_come_in_slices(kit: Kit, run: RunKey) -> None:
+    mine = sorted((answer(run, f"text {n}") for n in range(5)), key=lambda a: a.completion_id)
+    async with kit.repository() as repository:
+        await repository.add_answers(mine[::-1], parked=False)
+        await repository.add_answers([answer(("another", run[1]))], parked=False)
+        await repository.add_answers([answer(("tenant", uuid4()))], parked=True)
+    async with kit.repository() as repository:
+        first = list(await repository.answers_of(run, None, 3))
+        second = list(await repository.answers_of(run, first[-1], 3))
+        assert await repository.answers_of(run, second[-1], 3) == []
+    assert first + second == mine
 
 
 @pytest.mark.parametrize("parking_first", [True, False])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from mention_analyzer.domain.models import Analysis, Answer, Brand, BrandSet
+from mention_analyzer.domain.models import Analysis, Answer, BrandSet
 from mention_analyzer.domain.ports import RunKey
 
 
@@ -13,16 +13,20 @@ class MemoryAnalysisRepository:
     """Dictionaries, keyed by tenant first."""
 
     def __init__(self) -> None:
-        self.brand_sets: dict[RunKey, tuple[Brand, ...]] = {}
+        self.brand_sets: dict[RunKey, BrandSet] = {}
         self.answers: dict[tuple[str, UUID], Answer] = {}
-        self.analyses: dict[tuple[str, UUID, str], Analysis] = {}
+        self.analyses: dict[tuple[str, UUID, int, str], Analysis] = {}
         self._parked: dict[RunKey, list[Answer]] = {}
 
-    async def save_brand_set(self, brand_set: BrandSet) -> None:
-        """Keep the first set."""
-        self.brand_sets.setdefault((brand_set.tenant_id, brand_set.run_id), brand_set.brands)
+    async def save_brand_set(self, brand_set: BrandSet) -> BrandSet:
+        """Keep the highest revision, of one revision the first."""
+        key = (brand_set.tenant_id, brand_set.run_id)
+        known = self.brand_sets.get(key)
+        if known is None or known.revision < brand_set.revision:
+            self.brand_sets[key] = brand_set
+        return self.brand_sets[key]
 
-    async def brands_of(self, runs: Sequence[RunKey]) -> Mapping[RunKey, tuple[Brand, ...]]:
+    async def brands_of(self, runs: Sequence[RunKey]) -> Mapping[RunKey, BrandSet]:
         """Known runs only."""
         return {run: self.brand_sets[run] for run in runs if run in self.brand_sets}
 
@@ -40,8 +44,15 @@ class MemoryAnalysisRepository:
         """Take them once."""
         return sorted(self._parked.pop(run, []), key=lambda answer: answer.completion_id)
 
+    async def answers_of(self, run: RunKey, after: Answer | None, limit: int) -> Sequence[Answer]:
+        """By id."""
+        own = [item for item in self.answers.values() if (item.tenant_id, item.run_id) == run]
+        own.sort(key=lambda item: item.completion_id)
+        return [i for i in own if after is None or i.completion_id > after.completion_id][:limit]
+
     async def add_analyses(self, analyses: Sequence[Analysis]) -> None:
-        """Keep the first analysis of a version."""
+        """Keep the first analysis of a revision and version."""
         for item in analyses:
-            key = (item.answer.tenant_id, item.answer.completion_id, item.analyzer_version)
+            answer = item.answer
+            key = (answer.tenant_id, answer.completion_id, item.revision, item.analyzer_version)
             self.analyses.setdefault(key, item)

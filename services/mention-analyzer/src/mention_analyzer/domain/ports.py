@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from mention_analyzer.domain.models import Analysis, Answer, Brand, BrandSet
+from mention_analyzer.domain.models import Analysis, Answer, BrandSet
 
 RunKey = tuple[str, UUID]
 """Tenant and run: no lookup goes by the run alone."""
@@ -15,16 +15,17 @@ RunKey = tuple[str, UUID]
 class AnalysisRepository(Protocol):
     """Brand sets, raw answers and analyses of all tenants."""
 
-    async def save_brand_set(self, brand_set: BrandSet) -> None:
-        """Store the brands of a run; a second set for the same run changes nothing.
+    async def save_brand_set(self, brand_set: BrandSet) -> BrandSet:
+        """Store the brands of a run unless it has a set of the same or a higher revision.
 
-        Waits for transactions that are parking answers of that run, so that ``parked`` sees them.
+        Returns the set that holds from now on. Waits for transactions that are parking answers of
+        that run, so that ``unpark`` sees them.
         """
 
-    async def brands_of(self, runs: Sequence[RunKey]) -> Mapping[RunKey, tuple[Brand, ...]]:
+    async def brands_of(self, runs: Sequence[RunKey]) -> Mapping[RunKey, BrandSet]:
         """The brands of those runs that are known.
 
-        Unknown ones cannot become known before the transaction ends.
+        They stay as they are, and unknown ones unknown, until the transaction ends.
         """
 
     async def add_answers(self, answers: Sequence[Answer], *, parked: bool) -> None:
@@ -33,5 +34,8 @@ class AnalysisRepository(Protocol):
     async def unpark(self, run: RunKey) -> Sequence[Answer]:
         """Take the answers that waited for the brands of ``run``, in a stable order."""
 
+    async def answers_of(self, run: RunKey, after: Answer | None, limit: int) -> Sequence[Answer]:
+        """The answers of a run by their ids, those after ``after``."""
+
     async def add_analyses(self, analyses: Sequence[Analysis]) -> None:
-        """Store analyses; one of the same answer and version stays as it is."""
+        """Store analyses; one of the same answer, revision and version stays as it is."""
