@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from gateway.adapters.memory import UnlimitedRate
+from gateway.adapters.memory import ProcessLiveText, ProcessStreamSlots, UnlimitedRate
 from gateway.api import Ports, create_app
 from gateway.domain.ports import RateLimiter
 from gateway.domain.rules import new_secret, secret_hash
@@ -33,8 +33,13 @@ def ports_of(kit: Kit, limiter: RateLimiter | None = None) -> Ports:
         store=kit.store,
         bind=kit.bind,
         runs=kit.runs,
+        brands=kit.brands,
+        live=ProcessLiveText(),
         keys=kit.keys,
+        users=kit.users,
+        usage=kit.usage,
         limiter=limiter or UnlimitedRate(),
+        streams=ProcessStreamSlots(),
         max_run_completions=100,
         max_body_bytes=MAX_BODY_BYTES,
     )

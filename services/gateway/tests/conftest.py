@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from bus.migrate import migrate
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
-from services.gateway.tests.kits import Kit, MemoryKit, PostgresKit, redis_on
+from services.gateway.tests.kits import Kit, redis_on
 
 MIGRATIONS = Path(gateway.__file__).parent / "migrations"
 
@@ -29,22 +29,11 @@ def dsn(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def postgres_kit(dsn: str) -> AsyncIterator[PostgresKit]:
-    kit = await PostgresKit.create(dsn)
-    yield kit
-    await kit.close()
-
-
-@pytest.fixture
-def memory_kit() -> MemoryKit:
-    return MemoryKit()
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def kit(request: pytest.FixtureRequest) -> Kit:
-    """The gateway's stores, one backend after the other."""
-    found: Kit = request.getfixturevalue(f"{request.param}_kit")
-    return found
+async def kit(dsn: str) -> AsyncIterator[Kit]:
+    """The gateway's stores."""
+    made = await Kit.create(dsn)
+    yield made
+    await made.close()
 
 
 @pytest_asyncio.fixture

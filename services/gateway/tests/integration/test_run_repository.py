@@ -1,150 +1,209 @@
-"""What every backend of the run repository and reader promises."""
+"""What events do to runs, in whatever order, number and company they come."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from gateway.domain.models import FailureCount, Progress, RunState, StoredResponse
-from services.gateway.tests.kits import ENDED, Kit, PostgresKit, RunOnKit, a_tenant, planned_run
+import pytest_asyncio
+from contracts.events.base import Event
+from contracts.events.completion import CompletionRequested
+from gateway.domain.models import AnalyzedAnswer, StoredResponse
+from services.gateway.tests.calling_api import Api
+from services.gateway.tests.feeding import Feed, analyzed, answered, asked, failed, found
+from services.gateway.tests.kits import ENDED, Kit, a_tenant, planned_run
 
 pytestmark = pytest.mark.asyncio
+BOTH = ["openai/gpt-5", "simulator/sim-large"]
 
 
-async def test_a_new_run_waits_for_all_its_completions(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    report = await stored.report()
-    assert report.run == stored.run
-    assert report.progress == Progress(waiting=4, answered=0, analyzed=0, failed=0)
-    assert not report.simulated
-    assert report.failures == ()
-    assert [(item.name, item.model, item.answers) for item in report.counts] == [
-        (brand.name, model, 0) for brand in stored.run.brands for model in stored.run.models
+class Ran:
+    """A stored run of one prompt, what events tell of it, and how it is shown."""
+
+    def __init__(self, api: Api, run_id: str, calls: list[CompletionRequested]) -> None:
+        self.api, self.feed, self.run_id = api, Feed(api.kit), run_id
+        self.calls = sorted(calls, key=lambda call: (call.model, call.origin.sample))
+
+    @classmethod
+    async def of(cls, api: Api, *, samples: int = 2, models: list[str] = BOTH) -> Ran:
+        body: dict[str, Any] = {
+            "prompts": [f"Which app? {uuid4()}"],
+            "models": models,
+            "samples": samples,
+        }
+        run_id = (await api.start(**body)).json()["run_id"]
+        return cls(api, run_id, await asked(api, run_id))
+
+    async def tell(self, *events: Event, tenant_id: str | None = None) -> None:
+        await self.feed.tell(tenant_id or self.api.tenant_id, *events)
+
+    async def shown(self) -> dict[str, Any]:
+        path = f"/v1/visibility/runs/{self.run_id}"
+        return dict((await self.api.call("GET", path)).json())
+
+    async def counts(self) -> dict[str, int]:
+        progress = (await self.shown())["progress"]
+        return {state: n for state, n in progress.items() if n and state != "expected"}
+
+    async def report(self) -> dict[str, Any]:
+        path = f"/v1/visibility/runs/{self.run_id}/report"
+        return dict((await self.api.call("GET", path)).json())
+
+    async def brands(self) -> list[str]:
+        return [brand["brand_id"] for brand in (await self.shown())["brands"]]
+
+    async def named(self) -> list[tuple[str | None, float, list[tuple[float, float]]]]:
+        """By model: its analysed answers, and of each brand how many name it, and how often."""
+        return [
+            (
+                group["model"],
+                group["answers"],
+                [
+                    (
+                        brand["metrics"]["visibility_rate"]["numerator"],
+                        brand["metrics"]["share_of_voice_by_mentions"]["numerator"],
+                    )
+                    for brand in group["brands"]
+                ],
+            )
+            for group in (await self.report())["groups"]
+            if group["tag"] is None and group["model"] is not None
+        ]
+
+
+@pytest_asyncio.fixture
+async def api(kit: Kit) -> AsyncIterator[Api]:
+    made = await Api.over(kit)
+    yield made
+    await made.http.aclose()
+
+
+async def test_a_new_run_waits_for_all_its_completions(api: Api) -> None:
+    ran = await Ran.of(api)
+    assert await ran.counts() == {"waiting": 4}
+    shown = await ran.shown()
+    assert (shown["state"], shown["simulated"]) == ("running", False)
+    report = await ran.report()
+    assert (report["failures"], report["groups"]) == ([], [])
+
+
+async def test_ends_and_analyses_are_counted_by_model(api: Api) -> None:
+    ran = await Ran.of(api)
+    one, two, three, four = ran.calls
+    first, second = await ran.brands()
+    await ran.tell(*map(answered, (one, two, three)))
+    assert await ran.counts() == {"waiting": 1, "answered": 3}
+    await ran.tell(
+        analyzed(one, [found(first, 2), found(second, 1)]),
+        analyzed(two, [found(first, 3)]),
+        analyzed(three, [found(second, 4)]),
+    )
+    assert await ran.counts() == {"waiting": 1, "analyzed": 3}
+    assert await ran.named() == [(BOTH[0], 2, [(2, 5), (1, 1)]), (BOTH[1], 1, [(0, 0), (1, 4)])]
+    assert (await ran.shown())["state"] == "running"
+    await ran.tell(answered(four), analyzed(four))
+    assert (await ran.shown())["state"] == "completed"
+
+
+async def test_the_last_completion_gives_the_run_its_final_state(api: Api) -> None:
+    ran = await Ran.of(api, samples=1)
+    first, last = ran.calls
+    await ran.tell(answered(first), answered(last), analyzed(first))
+    assert (await ran.shown())["finished_at"] is None
+    await ran.tell(analyzed(last))
+    shown = await ran.shown()
+    assert shown["state"] == "completed"
+    assert shown["finished_at"] is not None
+
+
+async def test_a_final_state_keeps_its_time(api: Api) -> None:
+    ran = await Ran.of(api, samples=1)
+    events = [*map(answered, ran.calls), *map(analyzed, ran.calls)]
+    await ran.tell(*events)
+    before = await ran.shown(), await ran.report()
+    await ran.tell(*events)
+    assert (await ran.shown(), await ran.report()) == before
+
+
+async def test_failures_are_counted_by_kind_and_in_no_denominator(api: Api) -> None:
+    ran = await Ran.of(api)
+    one, two, three, four = ran.calls
+    first, _ = await ran.brands()
+    await ran.tell(
+        failed(one, "timed-out"),
+        answered(two),
+        failed(three),
+        failed(four),
+        analyzed(two, [found(first)]),
+    )
+    assert await ran.counts() == {"analyzed": 1, "failed": 3}
+    report = await ran.report()
+    assert report["failures"] == [
+        {
+            "model": model,
+            "outcome": "failed",
+            "kind": kind,
+            "count": count,
+            "example": f"it said {kind}",
+        }
+        for model, kind, count in ((BOTH[0], "timed-out", 1), (BOTH[1], "auth", 2))
     ]
-
-
-async def test_another_tenant_sees_no_run(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    assert await kit.runs.run(await a_tenant(kit.keys), stored.run.run_id) is None
-
-
-async def test_there_is_no_run_of_an_unknown_id(kit: Kit) -> None:
-    assert await kit.runs.run(await a_tenant(kit.keys), uuid4()) is None
-
-
-async def test_ends_and_analyses_are_counted_by_model(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    one, two, three, four = stored.planned
-    await stored.note(*map(stored.finished, (one, two, three)))
-    assert (await stored.report()).progress == Progress(1, 3, 0, 0)
-    await stored.note(
-        stored.analyzed(one, 2, 1), stored.analyzed(two, 3), stored.analyzed(three, 0, 4)
-    )
-    report = await stored.report()
-    assert report.progress == Progress(waiting=1, answered=0, analyzed=3, failed=0)
-    assert [(item.answers, item.named_in, item.mentions) for item in report.counts] == [
-        (2, 2, 5),  # the first brand in the first model's answers
-        (1, 0, 0),
-        (2, 1, 1),
-        (1, 1, 4),
+    rates = [
+        brand["metrics"]["visibility_rate"]["denominator"]
+        for group in report["groups"]
+        for brand in group["brands"]
     ]
-    assert report.run.state is RunState.RUNNING
-    await stored.note(stored.finished(four), stored.analyzed(four))
-    assert (await stored.report()).run.state is RunState.COMPLETED
+    assert rates
+    assert set(rates) == {1}
+    assert report["state"] == "completed_with_errors"
 
 
-async def test_the_last_completion_gives_the_run_its_final_state(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1)
-    first, last = stored.planned
-    await stored.note(stored.finished(first), stored.finished(last))
-    await stored.note(stored.analyzed(first))
-    assert (await stored.report()).run.finished_at is None
-    await stored.note(stored.analyzed(last), now=ENDED)
-    run = (await stored.report()).run
-    assert (run.state, run.finished_at) == (RunState.COMPLETED, ENDED)
+async def test_a_run_of_failures_has_failed(api: Api) -> None:
+    ran = await Ran.of(api)
+    await ran.tell(*map(failed, ran.calls))
+    assert (await ran.shown())["state"] == "failed"
 
 
-async def test_a_final_state_keeps_its_time(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1)
-    events = [stored.finished(item) for item in stored.planned]
-    answers = [stored.analyzed(item, 1) for item in stored.planned]
-    await stored.note(*events, *answers, now=ENDED)
-    before = await stored.report()
-    await stored.note(*events, *answers, now=ENDED + timedelta(hours=1))
-    assert await stored.report() == before
-    assert before.run.finished_at == ENDED
+async def test_an_analysis_may_come_before_the_end(api: Api) -> None:
+    ran = await Ran.of(api, samples=1)
+    await ran.tell(*map(analyzed, ran.calls))
+    early = await ran.report()
+    assert await ran.counts() == {"analyzed": 2}
+    await ran.tell(*(answered(call, cost=None) for call in ran.calls))
+    assert await ran.report() == early
+    answers = await api.call("GET", f"/v1/visibility/runs/{ran.run_id}/answers")
+    assert [item["text"] for item in answers.json()["items"]] == ["It is Notion."] * 2
 
 
-async def test_failures_are_counted_by_kind_and_in_no_denominator(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    one, two, three, four = stored.planned
-    await stored.note(
-        stored.finished(one, "timed-out"),
-        stored.finished(two),
-        stored.finished(three, "auth"),
-        stored.finished(four, "auth"),
-    )
-    await stored.note(stored.analyzed(two, 1))
-    report = await stored.report()
-    assert report.progress == Progress(waiting=0, answered=0, analyzed=1, failed=3)
-    first, second = stored.run.models
-    assert report.failures == (
-        FailureCount(first, "timed-out", 1, "it said timed-out"),
-        FailureCount(second, "auth", 2, "it said auth"),
-    )
-    assert [item.answers for item in report.counts] == [1, 0, 1, 0]
-    assert report.run.state is RunState.COMPLETED_WITH_ERRORS
-
-
-async def test_a_run_of_failures_has_failed(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    await stored.note(*(stored.finished(item, "auth") for item in stored.planned))
-    assert (await stored.report()).run.state is RunState.FAILED
-
-
-async def test_an_analysis_may_come_before_the_end(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1)
-    first, last = stored.planned
-    await stored.note(stored.analyzed(first, 1), stored.analyzed(last, 0, 2))
-    early = await stored.report()
-    assert early.progress == Progress(waiting=0, answered=0, analyzed=2, failed=0)
-    await stored.note(stored.finished(first), stored.finished(last))
-    assert await stored.report() == early
-
-
-async def test_an_early_analysis_says_that_the_answer_was_simulated(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1, models=["simulator/sim-large"])
-    (only,) = stored.planned
-    await stored.note(stored.analyzed(only, 1, simulated=True))
-    report = await stored.report()
-    assert report.run.state is RunState.COMPLETED
-    assert report.simulated
-
-
-async def test_one_simulated_answer_marks_the_run(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    one, two, *_ = stored.planned
-    await stored.note(stored.finished(one), stored.analyzed(one))
-    assert not (await stored.report()).simulated
-    await stored.note(stored.finished(two, simulated=True))
-    assert (await stored.report()).simulated
+@pytest.mark.parametrize("by_analysis", [True, False])
+async def test_one_simulated_answer_marks_the_run(api: Api, by_analysis: bool) -> None:
+    ran = await Ran.of(api)
+    one, two, *_ = ran.calls
+    await ran.tell(answered(one), analyzed(one))
+    assert not (await ran.shown())["simulated"]
+    marked = analyzed(two, simulated=True) if by_analysis else answered(two, simulated=True)
+    await ran.tell(marked)
+    assert (await ran.shown())["simulated"]
+    await ran.tell(answered(two), analyzed(two))
+    assert (await ran.shown())["simulated"]
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_any_order_with_repetitions_gives_the_same_report(kit: Kit, seed: int) -> None:
-    stored = await RunOnKit.stored(kit, samples=3)
-    ends: list[Any] = [
-        stored.finished(item, "timed-out" if at == 4 else None, simulated=at == 2)
-        for at, item in enumerate(stored.planned)
+async def test_any_order_with_repetitions_gives_the_same_report(api: Api, seed: int) -> None:
+    ran = await Ran.of(api, samples=3)
+    first, second = await ran.brands()
+    ends: list[Event] = [
+        failed(call, "timed-out") if at == 4 else answered(call, simulated=at == 2)
+        for at, call in enumerate(ran.calls)
     ]
-    answers: list[Any] = [
-        stored.analyzed(item, at, 1, simulated=at == 2)
-        for at, item in enumerate(stored.planned)
+    answers: list[Event] = [
+        analyzed(call, [found(first, at), found(second, 1)], simulated=at == 2)
+        for at, call in enumerate(ran.calls)
         if at != 4
     ]
     rng = random.Random(seed)
@@ -152,76 +211,68 @@ async def test_any_order_with_repetitions_gives_the_same_report(kit: Kit, seed: 
     rng.shuffle(events)
     while events:
         size = rng.randint(1, 4)
-        await stored.note(*events[:size])
+        await ran.tell(*events[:size])
         events = events[size:]
-    report = await stored.report()
-    assert report.progress == Progress(waiting=0, answered=0, analyzed=5, failed=1)
-    assert report.run.state is RunState.COMPLETED_WITH_ERRORS
-    assert report.simulated
-    assert [(item.answers, item.named_in, item.mentions) for item in report.counts] == [
-        (3, 2, 3),
-        (2, 2, 8),
-        (3, 3, 3),
-        (2, 2, 2),
-    ]
+    assert await ran.counts() == {"analyzed": 5, "failed": 1}
+    shown = await ran.shown()
+    assert (shown["state"], shown["simulated"]) == ("completed_with_errors", True)
+    assert await ran.named() == [(BOTH[0], 3, [(2, 3), (3, 3)]), (BOTH[1], 2, [(2, 8), (2, 2)])]
 
 
-async def test_an_event_twice_in_a_batch_counts_once(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1)
-    first, _ = stored.planned
-    event, answer = stored.finished(first), stored.analyzed(first, 2, 1)
-    await stored.note(event, event, answer, answer)
-    report = await stored.report()
-    assert report.progress == Progress(waiting=1, answered=0, analyzed=1, failed=0)
-    assert [item.mentions for item in report.counts] == [2, 0, 1, 0]
+async def test_an_event_twice_in_a_batch_counts_once(api: Api) -> None:
+    ran = await Ran.of(api, samples=1)
+    first, _ = ran.calls
+    event, answer = answered(first), analyzed(first, [found((await ran.brands())[0], 2)])
+    await ran.tell(event, event, answer, answer)
+    assert await ran.counts() == {"waiting": 1, "analyzed": 1}
+    assert await ran.named() == [(BOTH[0], 1, [(1, 2), (0, 0)])]
 
 
-async def test_another_analysis_takes_the_place_of_the_first(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit, samples=1)
-    first, _ = stored.planned
-    await stored.note(stored.analyzed(first, 2, 1))
-    await stored.note(stored.analyzed(first, 5))
-    assert [item.mentions for item in (await stored.report()).counts] == [5, 0, 0, 0]
-    await stored.note(stored.analyzed(first, 1, 1), stored.analyzed(first, 0, 7))
-    assert [item.mentions for item in (await stored.report()).counts] == [0, 0, 7, 0]
+async def test_another_analysis_takes_the_place_of_the_first(api: Api) -> None:
+    ran = await Ran.of(api, samples=1)
+    call, _ = ran.calls
+    first, second = await ran.brands()
+    await ran.tell(analyzed(call, [found(first, 2), found(second)]))
+    await ran.tell(analyzed(call, [found(first, 5)]))
+    assert await ran.named() == [(BOTH[0], 1, [(1, 5), (0, 0)])]
+    await ran.tell(analyzed(call, [found(first)]), analyzed(call, [found(second, 7)]))
+    assert await ran.named() == [(BOTH[0], 1, [(0, 0), (1, 7)])]
 
 
-async def test_events_of_another_tenant_change_nothing(kit: Kit) -> None:
-    stored, tenant_id = await RunOnKit.stored(kit), await a_tenant(kit.keys)
-    before = await stored.report()
-    await stored.note(
-        *(replace(stored.finished(item), tenant_id=tenant_id) for item in stored.planned),
-        *(replace(stored.analyzed(item, 1, 1), tenant_id=tenant_id) for item in stored.planned),
+async def everything(ran: Ran) -> Any:
+    path = f"/v1/visibility/runs/{ran.run_id}"
+    answers = (await ran.api.call("GET", f"{path}/answers")).json()
+    moved = await ran.api.kit.runs.moved(UUID(ran.run_id), 0, 100)
+    return await ran.shown(), await ran.report(), answers, moved
+
+
+async def test_events_of_another_tenant_change_nothing(api: Api) -> None:
+    ran, tenant_id = await Ran.of(api), await a_tenant(api.kit.keys)
+    before = await everything(ran)
+    brands = [found(brand) for brand in await ran.brands()]
+    await ran.tell(*map(answered, ran.calls), tenant_id=tenant_id)
+    await ran.tell(*(analyzed(call, brands) for call in ran.calls), tenant_id=tenant_id)
+    assert await everything(ran) == before
+
+
+async def test_events_that_name_another_run_change_neither(api: Api) -> None:
+    ran, other = await Ran.of(api), await Ran.of(await api.another_tenant())
+    before = await everything(ran), await everything(other)
+    call = ran.calls[0].model_copy(
+        update={"origin": ran.calls[0].origin.model_copy(update={"parent_id": UUID(other.run_id)})}
     )
-    assert await stored.report() == before
+    await other.tell(answered(call), analyzed(call))
+    assert (await everything(ran), await everything(other)) == before
 
 
-async def test_events_that_name_another_run_change_neither(kit: Kit) -> None:
-    stored, other = await RunOnKit.stored(kit), await RunOnKit.stored(kit)
-    before = await stored.report(), await other.report()
-    run_id, tenant_id = other.run.run_id, other.run.tenant_id
-    await other.note(
-        replace(stored.finished(stored.planned[0]), run_id=run_id, tenant_id=tenant_id),
-        replace(stored.analyzed(stored.planned[0], 1), run_id=run_id, tenant_id=tenant_id),
+async def test_events_of_unknown_runs_are_left_alone(api: Api) -> None:
+    ran = await Ran.of(api)
+    before = await everything(ran)
+    call = ran.calls[0].model_copy(
+        update={"origin": ran.calls[0].origin.model_copy(update={"parent_id": uuid4()})}
     )
-    assert (await stored.report(), await other.report()) == before
-
-
-async def test_events_of_unknown_runs_are_left_alone(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    before = await stored.report()
-    await stored.note(
-        replace(stored.finished(stored.planned[0]), run_id=uuid4()),
-        replace(stored.analyzed(stored.planned[0], 1), run_id=uuid4()),
-    )
-    assert await stored.report() == before
-
-
-async def test_nothing_to_note_is_no_error(kit: Kit) -> None:
-    stored = await RunOnKit.stored(kit)
-    before = await stored.report()
-    await stored.note()
-    assert await stored.report() == before
+    await ran.tell(answered(call), analyzed(call))
+    assert await everything(ran) == before
 
 
 async def test_an_answer_is_remembered_per_tenant_and_key(kit: Kit) -> None:
@@ -239,36 +290,59 @@ async def test_an_answer_is_remembered_per_tenant_and_key(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_of_two_transactions_at_once_one_closes_the_run(
-    postgres_kit: PostgresKit, first: int
-) -> None:
-    stored = await RunOnKit.stored(postgres_kit, samples=1)
+async def test_of_two_transactions_at_once_one_closes_the_run(api: Api, first: int) -> None:
+    ran = await Ran.of(api, samples=1)
     both, looked = asyncio.Barrier(2), asyncio.Event()
+    run_id = UUID(ran.run_id)
 
     async def end(index: int) -> None:
-        async with postgres_kit.store.transaction() as transaction:
-            repository = postgres_kit.bind(transaction)
-            await repository.note_analyzed([stored.analyzed(stored.planned[index], 1)])
+        now = ENDED + timedelta(seconds=index)
+        answer = AnalyzedAnswer(
+            api.tenant_id,
+            run_id,
+            ran.calls[index].completion_id,
+            (),
+            simulated=False,
+            analyzed_at=now,
+        )
+        async with api.kit.store.transaction() as transaction:
+            repository = api.kit.bind(transaction)
+            await repository.note_analyzed([answer])
             await both.wait()  # neither sees what the other has just written
             if index != first:
                 await looked.wait()
-            await repository.close_runs([stored.run.run_id], ENDED + timedelta(seconds=index))
+            await repository.settle({run_id: "{}"}, now)
             looked.set()
             await asyncio.sleep(0.05)  # the second looks before the first has committed
 
     await asyncio.gather(end(0), end(1))
-    run = (await stored.report()).run
-    assert run.state is RunState.COMPLETED
-    assert run.finished_at == ENDED + timedelta(seconds=1 - first)
+    shown = await ran.shown()
+    assert shown["state"] == "completed"
+    last = ENDED + timedelta(seconds=1 - first)
+    assert shown["finished_at"] == last.isoformat().replace("+00:00", "Z")
 
 
-async def test_a_key_in_use_makes_its_second_user_wait(postgres_kit: PostgresKit) -> None:
-    tenant_id = await a_tenant(postgres_kit.keys)
+async def test_replicas_do_not_wait_for_each_other_in_a_circle(api: Api) -> None:
+    one, two = await Ran.of(api, samples=20), await Ran.of(api, samples=20)
+    rng, calls = random.Random(1), [*one.calls, *two.calls]
+
+    async def replica(told: Callable[[CompletionRequested], Event]) -> None:
+        for _ in range(5):
+            await one.tell(*map(told, rng.sample(calls, len(calls))))
+
+    await asyncio.gather(*(replica(told) for told in (answered, analyzed, answered, analyzed)))
+    for ran in (one, two):
+        assert await ran.counts() == {"analyzed": 40}
+        assert (await ran.shown())["state"] == "completed"
+
+
+async def test_a_key_in_use_makes_its_second_user_wait(kit: Kit) -> None:
+    tenant_id = await a_tenant(kit.keys)
     held, response = asyncio.Event(), StoredResponse("hash", 202, "{}")
 
     async def first() -> None:
-        async with postgres_kit.store.transaction() as transaction:
-            repository = postgres_kit.bind(transaction)
+        async with kit.store.transaction() as transaction:
+            repository = kit.bind(transaction)
             assert await repository.remembered(tenant_id, "key") is None
             held.set()
             await asyncio.sleep(0.1)
@@ -276,21 +350,21 @@ async def test_a_key_in_use_makes_its_second_user_wait(postgres_kit: PostgresKit
 
     async def second() -> StoredResponse | None:
         await held.wait()
-        async with postgres_kit.store.transaction() as transaction:
-            return await postgres_kit.bind(transaction).remembered(tenant_id, "key")
+        async with kit.store.transaction() as transaction:
+            return await kit.bind(transaction).remembered(tenant_id, "key")
 
-    _, found = await asyncio.gather(first(), second())
-    assert found == response
+    _, found_ = await asyncio.gather(first(), second())
+    assert found_ == response
 
 
-async def test_a_failed_transaction_leaves_no_run(postgres_kit: PostgresKit) -> None:
-    run = planned_run(await a_tenant(postgres_kit.keys))
+async def test_a_failed_transaction_leaves_no_run(kit: Kit) -> None:
+    run = planned_run(await a_tenant(kit.keys))
 
     async def fail_after_adding() -> None:
-        async with postgres_kit.store.transaction() as transaction:
-            await postgres_kit.bind(transaction).add_run(run, [])
+        async with kit.store.transaction() as transaction:
+            await kit.bind(transaction).add_run(run, [])
             raise RuntimeError("something fails later")
 
     with pytest.raises(RuntimeError, match="later"):
         await fail_after_adding()
-    assert await postgres_kit.runs.run(run.tenant_id, run.run_id) is None
+    assert await kit.runs.status(run.tenant_id, run.run_id) is None

@@ -1,1 +1,3 @@
 """Tenants, keys, visibility runs and their reports. Standard library only."""
+
+NAME = "gateway"

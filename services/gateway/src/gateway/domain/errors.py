@@ -19,6 +19,40 @@ class InvalidRun(GatewayError):
     code = "invalid-run"
 
 
+class InvalidCursor(GatewayError):
+    """A page cursor that this list never gave out."""
+
+    code = "invalid-cursor"
+
+
+class InvalidImport(GatewayError):
+    """An upload without a single line that can be taken in."""
+
+    code = "invalid-import"
+
+    def __init__(self, message: str, hint: str, errors: list[dict[str, object]]) -> None:
+        super().__init__(message, hint)
+        self.errors = errors
+
+
+class NameTaken(GatewayError):
+    """Another brand of the tenant has that name."""
+
+    code = "name-taken"
+
+
+class UnsupportedMedia(GatewayError):
+    """A body of a kind that the route does not read."""
+
+    code = "unsupported-media-type"
+
+
+class WrongKind(GatewayError):
+    """The run is there, but not of the kind that the request needs."""
+
+    code = "wrong-kind"
+
+
 class NotFound(GatewayError):
     """There is nothing of that id in the caller's tenant."""
 
@@ -29,6 +63,30 @@ class Unauthorized(GatewayError):
     """No key, or one that is not (or no longer) valid."""
 
     code = "unauthorized"
+
+
+class Forbidden(GatewayError):
+    """A valid key, but not for this."""
+
+    code = "forbidden"
+
+
+class InvalidKey(GatewayError):
+    """A key that nobody could use was asked for."""
+
+    code = "invalid-key"
+
+
+class EmailTaken(GatewayError):
+    """The tenant has a user with this address, in some spelling."""
+
+    code = "email-taken"
+
+
+class LastOwner(GatewayError):
+    """Without this user the tenant would have no owner."""
+
+    code = "last-owner"
 
 
 class IdempotencyConflict(GatewayError):
@@ -45,3 +103,9 @@ class RateLimited(GatewayError):
     def __init__(self, message: str, hint: str, retry_after: int) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+
+
+class TooManyStreams(RateLimited):
+    """The key has as many streams open as its tier allows."""
+
+    code = "too-many-streams"

@@ -1,0 +1,56 @@
+"""Everything the API works through, and how a route gets at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from bus.store import TransactionalStore
+from fastapi import Depends, Request
+
+from gateway.domain.addresses import Network
+from gateway.domain.limits import Limits
+from gateway.domain.ports import (
+    BrandRepository,
+    KeyRepository,
+    LiveText,
+    RateLimiter,
+    RunReader,
+    RunRepository,
+    StreamSlots,
+    UsageStore,
+    UserRepository,
+)
+from gateway.domain.usage import UsageLedger
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything the API works through."""
+
+    store: TransactionalStore[Any]
+    bind: Callable[[Any], RunRepository]
+    runs: RunReader
+    brands: BrandRepository
+    live: LiveText
+    keys: KeyRepository
+    users: UserRepository
+    usage: UsageStore
+    limiter: RateLimiter
+    streams: StreamSlots
+    max_run_completions: int
+    max_body_bytes: int
+    max_import_bytes: int = 33_554_432
+    limits: Limits = field(default_factory=Limits)
+    ledger: UsageLedger = field(default_factory=UsageLedger)
+    trusted_proxies: Sequence[Network] = ()
+    cors_origins: Sequence[str] = ()
+
+
+def _ports(request: Request) -> Ports:
+    ports: Ports = request.app.state.ports
+    return ports
+
+
+PortsOf = Annotated[Ports, Depends(_ports)]

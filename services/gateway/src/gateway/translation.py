@@ -1,0 +1,254 @@
+"""Between events and the domain: one function for each event, in either direction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from bus.codec import Delivered
+from contracts.events.base import Part
+from contracts.events.catalog import ModelCatalogChanged
+from contracts.events.completion import (
+    VISIBILITY,
+    Budget,
+    CompletionChunked,
+    CompletionFinished,
+    CompletionRequested,
+    Message,
+    Origin,
+)
+from contracts.events.visibility import (
+    AnswerAnalyzed,
+    AnswerCaptured,
+    ReanalysisRequested,
+    Source,
+    TrackedBrand,
+    VisibilityRunStarted,
+)
+from contracts.ids import captured_month, captured_run_id, prompt_id
+
+from gateway.domain.models import (
+    AnalyzedAnswer,
+    Brand,
+    CapturedAnswer,
+    Finding,
+    FinishedCompletion,
+    ModelCatalog,
+    PlannedCompletion,
+    Price,
+    Prompt,
+    Run,
+    RunKind,
+    RunState,
+    TextPiece,
+)
+from gateway.domain.planning import system_text
+
+COMPLETION_DEADLINE = timedelta(hours=24)
+NUL, REPLACEMENT = "\x00", "\ufffd"
+
+
+def started(run: Run) -> VisibilityRunStarted:
+    """What to look for in the answers of a run."""
+    return VisibilityRunStarted(
+        run_id=run.run_id,
+        brands=tracked(run.brands),
+        expected_completions=run.expected,
+        started_at=run.started_at,
+    )
+
+
+def requested(run: Run, item: PlannedCompletion) -> CompletionRequested:
+    """One call of a run."""
+    return CompletionRequested(
+        completion_id=item.completion_id,
+        model=item.model,
+        messages=_messages(run, item),
+        origin=Origin(
+            kind=VISIBILITY,
+            parent_id=run.run_id,
+            item_id=item.prompt.prompt_id,
+            sample=item.sample,
+        ),
+        seed=item.seed,
+        temperature=run.temperature,
+        deadline_at=run.started_at + COMPLETION_DEADLINE,
+        fallbacks=(),
+        stream=run.stream,
+        budget=(
+            None
+            if run.budget_usd is None
+            else Budget(budget_id=run.run_id, limit_usd=run.budget_usd)
+        ),
+    )
+
+
+def reanalysis(
+    run_id: UUID, revision: int, brands: Sequence[Brand], now: datetime
+) -> ReanalysisRequested:
+    """Look for other brands in the stored answers of a run."""
+    return ReanalysisRequested(
+        run_id=run_id, revision=revision, brands=tracked(brands), requested_at=now
+    )
+
+
+def captured(item: CapturedAnswer) -> AnswerCaptured:
+    """An answer that was given elsewhere."""
+    return AnswerCaptured(
+        answer_id=item.answer_id,
+        run_id=item.run_id,
+        prompt=item.prompt.text,
+        locale=item.prompt.locale,
+        tags=item.prompt.tags,
+        surface=item.surface,  # type: ignore[arg-type]  # checked by the request's schema
+        model=item.model,
+        text=item.text,
+        sources=tuple(Source(url=url, title=title) for url, title in item.sources),
+        captured_at=item.captured_at,
+        simulated=item.simulated,
+    )
+
+
+def tracked(brands: Sequence[Brand]) -> tuple[TrackedBrand, ...]:
+    """Brands as events carry them."""
+    return tuple(
+        TrackedBrand(
+            brand_id=brand.brand_id,
+            name=brand.name,
+            aliases=brand.aliases,
+            domains=brand.domains,
+            exclude=brand.exclude,
+            own=brand.own,
+            case=brand.case,
+        )
+        for brand in brands
+    )
+
+
+def finished(item: Delivered[CompletionFinished]) -> FinishedCompletion:
+    """How a call of a visibility run ended."""
+    event, cost = item.event, item.event.cost
+    return FinishedCompletion(
+        tenant_id=item.tenant_id,
+        run_id=event.origin.parent_id,
+        completion_id=event.completion_id,
+        failure_kind=None if event.failure is None else event.failure.kind,
+        failure_message=None if event.failure is None else _storable(event.failure.message),
+        simulated=event.simulated,
+        not_run=event.outcome == "not_run",
+        cost_usd=None if cost is None else cost.usd,
+        cost_known=cost is None or cost.usd is not None,
+        text=None if event.text is None else _storable(event.text),
+        finished_at=event.finished_at,
+        provider_ms=event.provider_ms,
+    )
+
+
+def analyzed(item: Delivered[AnswerAnalyzed]) -> AnalyzedAnswer:
+    """What was found in an answer."""
+    event = item.event
+    return AnalyzedAnswer(
+        tenant_id=item.tenant_id,
+        run_id=event.run_id,
+        completion_id=event.completion_id,
+        findings=tuple(Finding(**found.model_dump()) for found in event.findings),
+        simulated=event.simulated,
+        analyzed_at=event.analyzed_at,
+        revision=event.revision,
+        analyzer_version=_storable(event.analyzer_version),
+        citations=len(event.citations),
+        detail=json.dumps(
+            {
+                "mentions": [_part(one) for one in event.mentions],
+                "citations": [_part(one) for one in event.citations],
+            },
+            ensure_ascii=False,
+        ),
+    )
+
+
+def captured_answer(item: Delivered[AnswerCaptured]) -> CapturedAnswer:
+    """An answer from a producer outside; without an import it joins the month's collection."""
+    event, tenant_id = item.event, item.tenant_id
+    text, tags = _storable(event.prompt), tuple(map(_storable, event.tags))
+    locale = None if event.locale is None else _storable(event.locale)
+    return CapturedAnswer(
+        tenant_id=tenant_id,
+        run_id=event.run_id or captured_run_id(tenant_id, event.captured_at),
+        answer_id=event.answer_id,
+        prompt=Prompt(prompt_id(tenant_id, text, locale), text, tags, locale),
+        surface=event.surface,
+        model=_storable(event.model),
+        text=_storable(event.text),
+        captured_at=event.captured_at,
+        sources=tuple((_storable(one.url), _storable(one.title)) for one in event.sources),
+        simulated=event.simulated,
+    )
+
+
+def collection(item: CapturedAnswer, brands: Sequence[Brand], now: datetime) -> Run:
+    """The run that holds what was captured in a month and names no import."""
+    return Run(
+        run_id=item.run_id,
+        tenant_id=item.tenant_id,
+        brands=tuple(brands),
+        prompts=(),
+        models=(),
+        samples=1,
+        expected=0,
+        state=RunState.RUNNING,
+        started_at=now,
+        kind=RunKind.IMPORTED,
+        name=f"captured {captured_month(item.captured_at)}",
+    )
+
+
+def text_piece(item: Delivered[CompletionChunked]) -> TextPiece:
+    """A piece of an answer while it is written."""
+    event = item.event
+    return TextPiece(
+        tenant_id=item.tenant_id,
+        run_id=event.origin.parent_id,
+        completion_id=event.completion_id,
+        model=event.model_called,
+        attempt=event.attempt,
+        index=event.index,
+        text=event.text,
+    )
+
+
+def model_catalog(event: ModelCatalogChanged) -> ModelCatalog:
+    """A provider's list of models."""
+    prices = {model.name: model.prices for model in event.models}
+    return ModelCatalog(
+        provider=event.provider,
+        version=event.version,
+        simulated=event.simulated,
+        complete=event.complete,
+        models={
+            name: Price(None, None)
+            if price is None
+            else Price(price.input_usd, price.output_usd, price.request_usd)
+            for name, price in prices.items()
+        },
+        fetched_at=event.fetched_at,
+    )
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text and jsonb cannot hold a NUL."""
+    return text.replace(NUL, REPLACEMENT)
+
+
+def _part(part: Part) -> dict[str, Any]:
+    fields = part.model_dump(mode="json")
+    return {k: _storable(v) if isinstance(v, str) else v for k, v in fields.items()}
+
+
+def _messages(run: Run, item: PlannedCompletion) -> tuple[Message, ...]:
+    question = Message(role="user", content=item.prompt.text)
+    told = system_text(run, item.prompt)
+    return (Message(role="system", content=told), question) if told else (question,)
