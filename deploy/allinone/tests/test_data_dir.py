@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from allinone.app import Options
+from allinone.app import simulated
 from allinone.data_dir import VERSION, DataDir, DataDirError, write_private
+from allinone.options import Options
 
 HOLD = """
 import sys
@@ -149,7 +150,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_without_settings_it_serves_this_machine_only(environment: pytest.MonkeyPatch) -> None:
     options = Options.from_environment()
     assert options == Options(Path(".limelight"), port=8080, host="127.0.0.1", ops_port=0)
-    assert options.simulated().truth.models
+    assert simulated(options).truth.models
 
 
 def test_settings_are_taken(environment: pytest.MonkeyPatch) -> None:
@@ -179,12 +180,12 @@ def test_a_missing_simulator_config_is_named(
     environment.setenv("LIMELIGHT_SIMULATOR_CONFIG", str(tmp_path / "nothing.toml"))
     options = Options.from_environment()
     with pytest.raises(ValueError, match=r"LIMELIGHT_SIMULATOR_CONFIG: cannot read .*nothing"):
-        options.simulated()
+        simulated(options)
 
 
 def test_a_simulator_config_is_read(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "truth.toml"
     path.write_text('[[brands]]\nname = "Acme"\ndomain = "acme.example"\n[[models]]\nid = "sim"\n')
     environment.setenv("LIMELIGHT_SIMULATOR_CONFIG", str(path))
-    config = Options.from_environment().simulated()
+    config = simulated(Options.from_environment())
     assert [brand.name for brand in config.truth.brands] == ["Acme"]

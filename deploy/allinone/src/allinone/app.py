@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bus.host import Service
 from devkit.simulator import SimulatorConfig, default_config, load_config
+from gateway.app import DEMO_TENANT
 from runtime import memory, tracing
 from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
@@ -19,50 +18,11 @@ from runtime.settings import load
 from allinone.control import Control
 from allinone.data_dir import DataDir
 from allinone.embedded import Embedded
+from allinone.options import Options
 from allinone.pruning import log_pruning
 from allinone.services import SERVICES
 
 NAME = "allinone"
-DEFAULT_DIR = ".limelight"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where it keeps its data and which port it serves."""
-
-    data_dir: Path
-    port: int = 8080
-    host: str = "127.0.0.1"
-    ops_port: int = 0
-    shutdown_seconds: float = 20.0
-    simulator_config: Path | None = None
-
-    @classmethod
-    def from_environment(cls) -> Options:
-        """Read ``LIMELIGHT_DATA_DIR``, ``_PORT``, ``_HOST``, ``_OPS_PORT``, ``_SIMULATOR_CONFIG``.
-
-        Raises:
-            ValueError: a port is not a number.
-        """
-        simulator_config = os.environ.get("LIMELIGHT_SIMULATOR_CONFIG")
-        return cls(
-            data_dir=Path(os.environ.get("LIMELIGHT_DATA_DIR", DEFAULT_DIR)),
-            port=_port("LIMELIGHT_PORT", 8080),
-            host=os.environ.get("LIMELIGHT_HOST", "127.0.0.1"),
-            ops_port=_port("LIMELIGHT_OPS_PORT", 0),
-            simulator_config=None if simulator_config is None else Path(simulator_config),
-        )
-
-    def simulated(self) -> SimulatorConfig:
-        """What the simulator is told. Raises ValueError: the file is not there or not right."""
-        if self.simulator_config is None:
-            return default_config()
-        try:
-            return load_config(self.simulator_config)
-        except OSError as error:
-            raise ValueError(
-                f"LIMELIGHT_SIMULATOR_CONFIG: cannot read {self.simulator_config}: {error.strerror}"
-            ) from error
 
 
 class AllInOne:
@@ -98,7 +58,7 @@ class AllInOne:
         self.data.open()
         try:
             tracing.configure(NAME, os.environ.get("LIMELIGHT_OTLP_ENDPOINT"))
-            self._embedded = await Embedded.start(self.data, self._options.simulated())
+            self._embedded = await Embedded.start(self.data, simulated(self._options))
             await self._start_services(self._embedded)
         except BaseException:
             await self._close()
@@ -137,9 +97,23 @@ class AllInOne:
             "host": self._options.host,
             "port": self._options.port,
             "bootstrap_key": self.data.demo_key(),
+            **self._demo(),
         }
         wanted = spec.settings.model_fields
         return given | {name: value for name, value in ours.items() if name in wanted}
+
+    def _demo(self) -> dict[str, Any]:
+        """What anyone may see and ask; the environment has the last word."""
+        models = simulated(self._options).truth.model_by_id
+        ours = {
+            "demo_tenant": DEMO_TENANT,
+            "demo_models": tuple(f"simulator/{model}" for model in models),
+        }
+        return {
+            name: value
+            for name, value in ours.items()
+            if f"LIMELIGHT_{name.upper()}" not in os.environ
+        }
 
     def _replays(self) -> dict[str, Any]:
         return {
@@ -155,8 +129,13 @@ class AllInOne:
         return checks
 
 
-def _port(variable: str, default: int) -> int:
-    text = os.environ.get(variable, str(default))
-    if not text.isdecimal() or int(text) > 65535:
-        raise ValueError(f"{variable} is {text!r}: give a port from 0 to 65535")
-    return int(text)
+def simulated(options: Options) -> SimulatorConfig:
+    """What the simulator is told. Raises ValueError: the file is not there or not right."""
+    if options.simulator_config is None:
+        return default_config()
+    try:
+        return load_config(options.simulator_config)
+    except OSError as error:
+        raise ValueError(
+            f"LIMELIGHT_SIMULATOR_CONFIG: cannot read {options.simulator_config}: {error.strerror}"
+        ) from error

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from allinone.app import DEFAULT_DIR, Options
+from allinone.options import DEFAULT_DIR, Options
+
+Query = Mapping[str, Any]
 
 
 class ClientError(RuntimeError):
@@ -32,9 +36,41 @@ class Api:
         key = os.environ.get("LIMELIGHT_API_KEY") or _demo_key(options.data_dir)
         return cls(url, key)
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, query: Query | None = None) -> Any:
         """One request; its JSON. Raises ClientError with the problem's title and hint."""
-        return _call(method, self.url + path, self.key, body)
+        return _call(method, self._address(path, query), self.key, body)
+
+    def send(self, path: str, content: bytes, media_type: str, query: Query | None = None) -> Any:
+        """Post a file; its JSON. Raises ClientError."""
+        address = self._address(path, query)
+        with _reachable(address):
+            answer = httpx2.post(
+                address,
+                content=content,
+                headers={"Authorization": f"Bearer {self.key}", "Content-Type": media_type},
+                timeout=300,
+                trust_env=False,
+            )
+        return _read(answer)
+
+    def download(self, path: str, to: Path, query: Query | None = None) -> int:
+        """Write what is at ``path`` to a file; its size in bytes. Raises ClientError."""
+        address = self._address(path, query)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        with (
+            _reachable(address),
+            httpx2.stream("GET", address, headers=headers, timeout=300, trust_env=False) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+                raise ClientError(_said(answer))
+            with to.open("wb") as file:
+                return sum(file.write(piece) for piece in answer.iter_bytes())
+
+    def _address(self, path: str, query: Query | None) -> str:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        url = httpx2.URL(self.url + path)
+        return str(url.copy_merge_params(given) if given else url)
 
 
 def control(method: str, path: str, **params: str | None) -> Any:
@@ -51,8 +87,16 @@ def control(method: str, path: str, **params: str | None) -> Any:
     return _call(method, url, where["token"], None)
 
 
-def _call(method: str, url: str, key: str, body: Any) -> Any:
+@contextmanager
+def _reachable(url: str) -> Iterator[None]:
     try:
+        yield
+    except httpx2.TransportError as error:
+        raise ClientError(f"{url} cannot be reached: {error}") from error
+
+
+def _call(method: str, url: str, key: str, body: Any) -> Any:
+    with _reachable(url):
         answer = httpx2.request(
             method,
             url,
@@ -61,8 +105,10 @@ def _call(method: str, url: str, key: str, body: Any) -> Any:
             timeout=60,
             trust_env=False,
         )
-    except httpx2.TransportError as error:
-        raise ClientError(f"{url} cannot be reached: {error}") from error
+    return _read(answer)
+
+
+def _read(answer: httpx2.Response) -> Any:
     if answer.is_error:
         raise ClientError(_said(answer))
     return answer.json()
@@ -76,8 +122,14 @@ def _said(answer: httpx2.Response) -> str:
     if "error" in body:
         return str(body["error"])
     lines = [f"{body.get('title')} {body.get('hint', '')}"]
-    lines += [f"  {item['where']}: {item['what']}" for item in body.get("errors", [])]
+    lines += [f"  {_complaint(item)}" for item in body.get("errors", [])]
     return "\n".join(lines)
+
+
+def _complaint(item: dict[str, Any]) -> str:
+    if "line" in item:
+        return f"line {item['line']}: {item['error']}"
+    return f"{item['where']}: {item['what']}"
 
 
 def _demo_key(data_dir: Path) -> str:

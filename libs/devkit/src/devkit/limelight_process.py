@@ -92,6 +92,12 @@ class LimelightProcess:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the process, which must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
     def output(self, characters: int = 4000) -> str:
         """The end of what it printed."""
         text = self._output.read_text(errors="replace") if self._output.exists() else ""

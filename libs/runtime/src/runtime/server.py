@@ -49,6 +49,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # whose word counts for a client's address is the app's to say
             timeout_keep_alive=30,
         )
         self._server = _QuietServer(config)

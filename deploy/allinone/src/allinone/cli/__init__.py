@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from allinone.cli import demo, dlq, keys, topics, up
+from allinone.cli import (
+    demo,
+    detect,
+    dlq,
+    imports,
+    keys,
+    runs,
+    tenants,
+    topics,
+    up,
+    usage,
+    users,
+)
 
 app = typer.Typer(
     help="Measure how AI assistants talk about brands, and act on it.",
@@ -14,7 +26,13 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("usage")(usage.usage)
+app.command("detect")(detect.detect)
+app.add_typer(runs.app, name="runs")
+app.add_typer(imports.app, name="import")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(topics.app, name="topics")
+app.add_typer(users.app, name="users")
 app.command("simulator")(up.simulator)

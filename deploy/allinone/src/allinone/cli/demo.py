@@ -1,35 +1,48 @@
-"""``limelight demo``: one small run from the request to the report."""
+"""``limelight demo``: a run and an import, from the request to the report."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvloop
-from bus.host import until_ended
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from allinone.app import AllInOne, Options
+from allinone.cli.following import to_end
+from allinone.cli.imports import put_brands, upload
+from allinone.cli.report import show
 from allinone.cli.shell import clear_errors, out
-from allinone.cli.up import configure_logs, say_where
-from allinone.client import Api, ClientError
+from allinone.cli.up import configure_logs, run, say_where
+from allinone.client import Api
+from allinone.options import Options
 
 DEMO_SECONDS = 120.0
-POLL_SECONDS = 0.1
+SAMPLE = "sample_answers.jsonl"
+BRANDS: list[dict[str, Any]] = [
+    {"name": "Notion", "domains": ["notion.so"], "own": True},
+    {"name": "Obsidian", "domains": ["obsidian.md"]},
+    {"name": "Evernote", "domains": ["evernote.com"]},
+]
+TEAM, PRIVACY = ["team"], ["privacy"]
 DEMO_RUN: dict[str, Any] = {
-    "brands": [
-        {"name": "Notion"},
-        {"name": "Obsidian"},
-        {"name": "Roam Research", "aliases": ["Roam"]},
-        {"name": "Evernote"},
-    ],
+    "name": "demo",
+    "brands": BRANDS,
     "prompts": [
-        "Which note-taking app should a small team use?",
+        {"text": "Which note-taking app should a small team use?", "tags": TEAM},
+        {"text": "What is a good wiki for our company?", "tags": TEAM},
+        {"text": "How do teams keep their meeting notes together?", "tags": TEAM},
+        {"text": "Best tool to collaborate on documents?", "tags": TEAM},
+        {"text": "Which note app keeps my data private?", "tags": PRIVACY},
+        {"text": "What works offline for taking notes?", "tags": PRIVACY},
+        {"text": "Is there an open source notebook?", "tags": PRIVACY},
+        {"text": "Which notes app stores plain markdown files?", "tags": PRIVACY},
         "What is the best app for personal knowledge management?",
         "Recommend a tool to organise research notes.",
+        "Which app should a student use for lecture notes?",
+        "What do writers use to collect ideas?",
     ],
     "models": ["simulator/sim-large", "simulator/sim-small", "simulator/sim-contrarian"],
     "samples": 5,
@@ -37,21 +50,25 @@ DEMO_RUN: dict[str, Any] = {
 
 
 def demo(
-    once: Annotated[bool, typer.Option(help="end after the report")] = False,
+    once: Annotated[bool, typer.Option(help="end after the reports")] = False,
 ) -> None:
-    """Start the platform, run a small visibility run on simulated models, print its report."""
+    """Run questions on simulated models, import a few answers, print both reports."""
     with clear_errors():
         configure_logs("WARNING")
-        uvloop.run(_demo(Options.from_environment(), once=once))
+        run(_demo(Options.from_environment(), once=once))
 
 
 async def _demo(options: Options, *, once: bool) -> None:
+    from bus.host import until_ended  # noqa: PLC0415 - takes a second to load
+
+    from allinone.app import AllInOne  # noqa: PLC0415
+
     limelight = AllInOne(options)
     out.print("Starting Limelight ...")
     await limelight.start()
     try:
         api = Api(limelight.url, limelight.data.demo_key())
-        show(await asyncio.to_thread(run_to_end, api, DEMO_RUN))
+        await asyncio.to_thread(_both, api)
         say_where(limelight)
         if not once:
             out.print("Serving until Ctrl-C.")
@@ -60,59 +77,28 @@ async def _demo(options: Options, *, once: bool) -> None:
         await limelight.stop()
 
 
+def _both(api: Api) -> None:
+    questions, models = len(DEMO_RUN["prompts"]), len(DEMO_RUN["models"])
+    out.print(f"Asking {models} simulated models {questions} questions, 5 times each:")
+    show(run_to_end(api, DEMO_RUN))
+    out.print("\nImporting a few invented answers, as captured in an assistant's app:")
+    with sample() as file:
+        query = {"name": "bundled sample", "brand_id": put_brands(api, BRANDS)}
+        run_id, _ = upload(api, file, query)
+    to_end(api, run_id, seconds=DEMO_SECONDS)
+    show(api.call("GET", f"/v1/visibility/runs/{run_id}/report"))
+
+
+@contextlib.contextmanager
+def sample() -> Iterator[Path]:
+    """The bundled answers as a file."""
+    with as_file(files("allinone").joinpath(SAMPLE)) as path:
+        yield path
+
+
 def run_to_end(api: Api, request: dict[str, Any]) -> dict[str, Any]:
     """Post a run, follow it, return its report. Raises ClientError if it does not end in time."""
     started = api.call("POST", "/v1/visibility/runs", request)
-    expected = started["expected_completions"]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    until = time.monotonic() + DEMO_SECONDS
-    with Progress(*columns, console=out, transient=not out.is_terminal) as progress:
-        bar = progress.add_task("answers analysed", total=expected)
-        while True:
-            run = api.call("GET", started["links"]["run"])
-            progress_now = run["progress"]
-            done = sum(progress_now[end] for end in ("analyzed", "failed", "not_run"))
-            progress.update(bar, completed=done)
-            if run["state"] != "running":
-                break
-            if time.monotonic() > until:
-                raise ClientError(f"the run did not end within {DEMO_SECONDS:.0f} s: {run}")
-            time.sleep(POLL_SECONDS)
+    to_end(api, started["run_id"], seconds=DEMO_SECONDS)
     report: dict[str, Any] = api.call("GET", started["links"]["report"])
     return report
-
-
-def _cost(report: dict[str, Any]) -> str:
-    cost = report["cost"]
-    said = f"{cost['usd']} {'simulated ' if report['simulated'] else ''}USD"
-    unpriced = cost["unpriced_calls"]
-    return f"{said} and {unpriced} calls without a known price" if unpriced else said
-
-
-def show(report: dict[str, Any]) -> None:
-    """Print a report as a table: answers that name the brand, of all analysed answers."""
-    models = [item["model"] for item in report["brands"][0]["models"]]
-    origin = "SIMULATED answers" if report["simulated"] else "answers of real models"
-    table = Table(title=f"Named in how many answers ({origin})", title_justify="left")
-    table.add_column("Brand")
-    for model in models:
-        table.add_column(model.removeprefix("simulator/"), justify="right")
-    table.add_column("all", justify="right")
-    table.add_column("mentions", justify="right")
-    for brand in report["brands"]:
-        cells = [f"{item['named_in']} of {item['answers']}" for item in brand["models"]]
-        table.add_row(
-            brand["name"],
-            *cells,
-            f"{brand['named_in']} of {brand['answers']}",
-            str(brand["mentions"]),
-        )
-    out.print(table)
-    progress = report["progress"]
-    out.print(
-        f"Run {report['run_id']}: {report['state']}, {progress['analyzed']} of "
-        f"{progress['expected']} answers analysed, {progress['failed']} calls failed, "
-        f"{progress['not_run']} not made; cost {_cost(report)}."
-    )
-    for failure in report["failures"]:
-        out.print(f"  {failure['count']} x {failure['model']}: {failure['kind']}", markup=False)

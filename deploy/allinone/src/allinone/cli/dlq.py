@@ -6,27 +6,16 @@ log itself, and for a replay builds the service from the environment like its ow
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-from bus.host import connect
-from bus.port import Log
-from bus.replay import DlqView, Replays
 from rich.table import Table
-from runtime.settings import load
 
-from allinone import dead_letters
 from allinone.cli.shell import clear_errors, out
 from allinone.client import control
-from allinone.services import SERVICES, service_named
 
 app = typer.Typer(help="Dead letters: list, show, replay.", no_args_is_help=True)
-T = TypeVar("T")
-V = TypeVar("V", bound=DlqView)
 
 Service = Annotated[str, typer.Argument(help="service that rejected the records")]
 Topic = Annotated[str, typer.Argument(help="topic the records came from")]
@@ -81,66 +70,35 @@ def replay(
 
 
 def _listed(service: str | None) -> list[dict[str, Any]]:
-    if _log_url() is None:
-        rows: list[dict[str, Any]] = control("GET", "/control/dlq", service=service)
-        return rows
+    if _on_a_log():
+        from allinone import log_letters  # noqa: PLC0415 - loads every service
 
-    async def work(views: dict[str, DlqView]) -> list[dict[str, Any]]:
-        chosen = dead_letters.chosen(views, service)
-        return [asdict(row) for row in await dead_letters.listed(chosen)]
-
-    return _on_log(_views, work)
+        return log_letters.listed(service)
+    rows: list[dict[str, Any]] = control("GET", "/control/dlq", service=service)
+    return rows
 
 
 def _shown(service: str, topic: str, at: str) -> dict[str, Any]:
-    if _log_url() is None:
-        letter: dict[str, Any] = control(
-            "GET", "/control/dlq/show", service=service, topic=topic, at=at
-        )
-        return letter
-    return _on_log(_views, lambda views: dead_letters.shown(views, service, topic, at))
+    if _on_a_log():
+        from allinone import log_letters  # noqa: PLC0415
+
+        return log_letters.shown(service, topic, at)
+    letter: dict[str, Any] = control(
+        "GET", "/control/dlq/show", service=service, topic=topic, at=at
+    )
+    return letter
 
 
 def _replayed(service: str, topic: str | None, at: str | None) -> dict[str, Any]:
-    if _log_url() is None:
-        done: dict[str, Any] = control(
-            "POST", "/control/dlq/replay", service=service, topic=topic, at=at
-        )
-        return done
+    if _on_a_log():
+        from allinone import log_letters  # noqa: PLC0415
 
-    async def work(replays: dict[str, Replays]) -> dict[str, Any]:
-        return asdict(await dead_letters.replayed(replays, service, topic, at))
-
-    return _on_log(lambda log: _handlers(log, service), work)
+        return log_letters.replayed(service, topic, at)
+    done: dict[str, Any] = control(
+        "POST", "/control/dlq/replay", service=service, topic=topic, at=at
+    )
+    return done
 
 
-def _log_url() -> str | None:
-    return os.environ.get("LIMELIGHT_LOG_URL")
-
-
-def _on_log(
-    make: Callable[[Log], Awaitable[dict[str, V]]],
-    work: Callable[[dict[str, V]], Awaitable[T]],
-) -> T:
-    async def run() -> T:
-        log = await connect(_log_url() or "")
-        try:
-            return await work(await make(log))
-        finally:
-            await log.close()
-
-    return asyncio.run(run())
-
-
-async def _views(log: Log) -> dict[str, DlqView]:
-    return {spec.name: dead_letters.view(log, spec) for spec in SERVICES}
-
-
-async def _handlers(log: Log, service: str) -> dict[str, Replays]:
-    """The real handlers of one service, on its own stores, without its consumer."""
-    try:
-        spec = service_named(service)
-    except KeyError:
-        return {}
-    built = await spec.build(load(spec.settings), log)
-    return {} if built.replays is None else {service: built.replays}
+def _on_a_log() -> bool:
+    return "LIMELIGHT_LOG_URL" in os.environ

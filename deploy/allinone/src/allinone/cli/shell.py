@@ -6,40 +6,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from bus.errors import BusError
-from bus.migrate import NewerSchema
-from devkit.simulator import ConfigError
 from rich.console import Console
-from runtime.server import PortTaken
-from runtime.settings import BadSettings
-
-from allinone.client import ClientError
-from allinone.data_dir import DataDirError
-from allinone.dead_letters import NoSuchDlq
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-EXPECTED = (
-    BusError,
-    ClientError,
-    ConfigError,
-    DataDirError,
-    NewerSchema,
-    NoSuchDlq,
-    PortTaken,
-    ValueError,
-)
-
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """End with status 1 and a message, without a traceback, on what a user can mend."""
+    """On what a user can mend: a message without a traceback, and status 1 (settings: 2)."""
     try:
         yield
-    except BadSettings as error:
-        err.print(f"limelight: {error.message}", markup=False, style="red")
-        raise typer.Exit(2) from None
-    except EXPECTED as error:
-        err.print(f"limelight: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
+    except Exception as error:
+        status, message = _told(error)
+        if not status:
+            raise
+        err.print(f"limelight: {message}", markup=False, style="red")
+        raise typer.Exit(status) from None
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """Exit status and message for what is expected; status 0 for a defect.
+
+    Most commands load none of these packages: they are looked at once something went wrong.
+    """
+    from bus.errors import BusError  # noqa: PLC0415
+    from bus.migrate import NewerSchema  # noqa: PLC0415
+    from runtime.server import PortTaken  # noqa: PLC0415
+    from runtime.settings import BadSettings  # noqa: PLC0415
+
+    from allinone.client import ClientError  # noqa: PLC0415
+    from allinone.data_dir import DataDirError  # noqa: PLC0415
+    from allinone.dead_letters import NoSuchDlq  # noqa: PLC0415
+
+    expected = (BusError, ClientError, DataDirError, NewerSchema, NoSuchDlq, PortTaken, ValueError)
+    if isinstance(error, typer.Exit):
+        return 0, ""
+    if isinstance(error, BadSettings):
+        return 2, error.message
+    return (1, str(error)) if isinstance(error, expected) else (0, "")

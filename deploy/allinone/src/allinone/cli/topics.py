@@ -6,8 +6,6 @@ import asyncio
 import os
 
 import typer
-from bus.host import connect
-from bus.provision import specs
 from rich.table import Table
 
 from allinone.cli.shell import clear_errors, out
@@ -18,6 +16,8 @@ app = typer.Typer(help="Topics of the event log.", no_args_is_help=True)
 @app.command("list")
 def list_topics() -> None:
     """Show the topics that the contracts declare, DLQs included."""
+    from bus.provision import specs  # noqa: PLC0415 - other commands need not load it
+
     table = Table("topic", "partitions", "retention")
     for spec in specs():
         kept = "compacted" if spec.retention is None else f"{spec.retention.days} days"
@@ -40,6 +40,9 @@ def _log_url() -> str:
 
 
 async def _apply(url: str) -> None:
+    from bus.host import connect  # noqa: PLC0415
+    from bus.provision import specs  # noqa: PLC0415
+
     log = await connect(url)
     try:
         before = await log.topics()

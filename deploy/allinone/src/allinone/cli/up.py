@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import uvloop
-from bus.host import until_ended
-from devkit.simulator import default_config, load_config, serve
-from runtime import logging
 
-from allinone.app import NAME, AllInOne, Options
 from allinone.cli.shell import clear_errors, out
+from allinone.options import Options
+
+if TYPE_CHECKING:  # commands that only ask a running Limelight need not load it
+    from allinone.app import AllInOne
 
 
 def up() -> None:
@@ -24,7 +24,7 @@ def up() -> None:
     """
     with clear_errors():
         configure_logs("INFO")
-        uvloop.run(_serve(Options.from_environment()))
+        run(_serve(Options.from_environment()))
 
 
 def simulator(
@@ -37,11 +37,22 @@ def simulator(
     Models, prices, quotas and faults are declared in its file; faults also by a request's header.
     """
     with clear_errors():
-        uvloop.run(_simulate(host, port, config))
+        run(_simulate(host, port, config))
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run it on the event loop of the services."""
+    import uvloop  # noqa: PLC0415
+
+    uvloop.run(work)
 
 
 def configure_logs(default_level: str) -> None:
     """Logs for people on a terminal, JSON elsewhere; LIMELIGHT_LOG_LEVEL and _FORMAT choose."""
+    from runtime import logging  # noqa: PLC0415
+
+    from allinone.app import NAME  # noqa: PLC0415
+
     level = os.environ.get("LIMELIGHT_LOG_LEVEL", default_level)
     style = os.environ.get("LIMELIGHT_LOG_FORMAT", "console" if out.is_terminal else "json")
     logging.configure(NAME, level, style)
@@ -56,6 +67,10 @@ def say_where(limelight: AllInOne) -> None:
 
 
 async def _serve(options: Options) -> None:
+    from bus.host import until_ended  # noqa: PLC0415
+
+    from allinone.app import AllInOne  # noqa: PLC0415
+
     limelight = AllInOne(options)
     await limelight.start()
     say_where(limelight)
@@ -65,6 +80,9 @@ async def _serve(options: Options) -> None:
 
 
 async def _simulate(host: str, port: int, config: Path | None) -> None:
+    from bus.host import until_ended  # noqa: PLC0415
+    from devkit.simulator import default_config, load_config, serve  # noqa: PLC0415
+
     running = await serve(default_config() if config is None else load_config(config), host, port)
     out.print("Simulated provider, any key will do:")
     out.print(f"  openai SDK     base_url {running.base_url}")
