@@ -42,10 +42,13 @@ imports: setup ## import-linter
 
 contracts: setup ## Generated schemas and docs are up to date
 	$(BIN)/python -m contracts.generate --check
+	$(BIN)/python -m gateway.metrics_page --check
 
 ##@ Measure
-.PHONY: bench bench-bus bench-start bench-executor
-bench: bench-bus bench-start bench-executor ## All benchmarks; figures go to docs/benchmarks.md by hand
+.PHONY: bench bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
+	bench-coverage
+bench: bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
+	bench-coverage ## All benchmarks; figures go to docs/benchmarks.md by hand
 
 bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
 	$(BIN)/python tests/load/bus.py
@@ -56,7 +59,25 @@ bench-start: setup ## Seconds from start to report, first and second
 bench-executor: setup $(PEERS)/.ready ## llm-executor: throughput beside SDKs, faults, kills, backlog
 	$(BIN)/python tests/load/executor.py $(if $(SHORT),--short) $(addprefix --only ,$(ONLY))
 
+bench-detection: setup $(PEERS)-detection/.ready ## Brands found per second, beside spaCy and a regex
+	PYTHONPATH=services/mention-analyzer/src $(PEERS)-detection/bin/python tests/load/detection.py
+
+bench-visibility: setup ## A whole run from POST to report, at 1,000 to 30,000 completions
+	$(BIN)/python tests/load/visibility.py $(if $(SHORT),--short)
+
+bench-reports: setup ## Reports of a tenant with a million analysed answers
+	$(BIN)/python tests/load/reports.py $(if $(SHORT),--short)
+
+bench-coverage: setup ## How often the intervals of reports hold the truth
+	$(BIN)/python tests/load/coverage.py
+
 # Has pins that differ from ours. Without a network its row is left out, which the row says.
+$(PEERS)-detection/.ready: tests/load/peers/detection.txt | tools
+	@echo "Installing what detection is compared with into $(PEERS)-detection ..."
+	@$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" $(PEERS)-detection
+	@VIRTUAL_ENV=$(PEERS)-detection $(UV) pip install --quiet --require-hashes -r $<
+	@touch $@
+
 $(PEERS)/.ready: tests/load/peers/requirements.txt | tools
 	@echo "Installing what we are compared with into $(PEERS) (about 240 MB) ..."
 	@$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" $(PEERS)
@@ -71,6 +92,7 @@ format: setup ## Write code in the house style
 
 generate: setup ## Schemas, AsyncAPI and docs/events.md from the contracts
 	$(BIN)/python -m contracts.generate
+	$(BIN)/python -m gateway.metrics_page
 
 EXPORT := export -q --no-emit-workspace --format requirements-txt --no-header
 lock: $(VENV)/bin/python ## Resolve dependencies anew into the two locks: all, and what images need

@@ -18,12 +18,13 @@ from contracts.examples import examples
 from contracts.topics import TOPICS, dlq_name
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
+from devkit.reports import named_in
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
 RUN: dict[str, Any] = {
     "brands": [{"name": "Quillnote"}, {"name": "Papertrail Pro"}],
     "prompts": ["One?", "Two?"],
-    "models": ["simulator/certain", "elsewhere/model"],
+    "models": ["simulator/certain", "openai/no-key"],
     "samples": 3,
 }
 ANSWERED, FAILED = 6, 6
@@ -94,7 +95,7 @@ def _check_end_state(limelight: LimelightProcess) -> None:
     assert report["state"] == "completed_with_errors"
     assert report["progress"]["analyzed"] == ANSWERED
     assert report["progress"]["failed"] == FAILED
-    assert [brand["named_in"] for brand in report["brands"]] == [ANSWERED, 0]
+    assert list(named_in(report).values()) == [(ANSWERED, ANSWERED), (0, ANSWERED)]
     limelight.wait_until(lambda: _is_quiet(limelight), "for empty outboxes and no lag", 30)
     assert limelight.stop() == 0, limelight.output()
     _check_log(limelight.data_dir)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from devkit.limelight_process import LimelightProcess
+from devkit.reports import named_in
 
 TRUTH = """
 seed = 1
@@ -97,7 +98,7 @@ def test_a_provider_that_fails_in_every_way_ends_typed_and_the_others_go_on(
         f"simulator/{name}": kind for name, kind in FAULTS.items()
     }
     assert report["progress"]["failed"] == 3 * len(FAULTS)
-    assert (report["progress"]["analyzed"], report["brands"][0]["named_in"]) == (3, 3)
+    assert (3, 3) in named_in(report).values()
 
 
 def test_a_prompt_that_cannot_fit_is_refused_with_the_numbers(bad: LimelightProcess) -> None:

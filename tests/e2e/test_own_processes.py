@@ -16,9 +16,11 @@ from typing import TypeVar
 from urllib.request import Request, urlopen
 
 import pytest
+from confluent_kafka import Producer
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
 from devkit.kafka_server import KafkaServer, ServerUnavailable
 from devkit.ports import free_port
+from devkit.reports import named_in
 
 T = TypeVar("T")
 pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
@@ -41,6 +43,17 @@ def kafka(server_folder: Path) -> Iterator[KafkaServer]:
         pytest.skip(f"Apache Kafka: {error}")
     yield server
     server.stop()
+
+
+CAPTURED = {
+    "answer_id": "0199c2f1-0000-7e5f-8a74-4b30af9d8d77",
+    "tenant_id": "demo",
+    "prompt": "Which note app?",
+    "surface": "app",
+    "model": "Some Assistant",
+    "text": "I would take Quillnote.",
+    "captured_at": "2026-11-20T09:00:00Z",
+}
 
 
 class Processes:
@@ -101,6 +114,18 @@ class Processes:
         with urlopen(request, timeout=10) as answer:
             return dict(json.loads(answer.read()))
 
+    def imported(self, seconds: float = 60) -> str:
+        """The id of the tenant's only import, once there is one and its answer is analysed."""
+        until = time.monotonic() + seconds
+        while True:
+            page = self.call("GET", "/v1/visibility/runs")["items"]
+            assert isinstance(page, list)
+            for run in page:
+                if run["kind"] == "imported" and run["progress"]["analyzed"]:
+                    return str(run["run_id"])
+            assert time.monotonic() < until, page
+            time.sleep(0.1)
+
     def finished(self, path: str, seconds: float = 60) -> dict[str, object]:
         until = time.monotonic() + seconds
         while (report := self.call("GET", path))["state"] == "running":
@@ -134,9 +159,14 @@ def test_a_run_over_kafka(kafka: KafkaServer, server_folder: Path, certain: dict
 
         assert report["state"] == "completed"
         assert report["simulated"] is True
-        brands = report["brands"]
-        assert isinstance(brands, list)
-        assert [brand["named_in"] for brand in brands] == [4, 0]
+        assert list(named_in(report).values()) == [(4, 4), (0, 4)]
+
+        assert processes.call("PUT", "/v1/brands", {"name": "Quillnote"})
+        _publish_bare(kafka.bootstrap_servers, CAPTURED)
+        collection = processes.imported()
+        report = processes.finished(f"/v1/visibility/runs/{collection}/report")
+        assert (report["kind"], report["name"]) == ("imported", "captured 2026-11")
+        assert named_in(report) == {"Papertrail Pro": (0, 1), "Quillnote": (1, 1)}
         assert processes.stop() == dict.fromkeys(SERVICES, 0)
 
 
@@ -161,6 +191,13 @@ class _Stores:
         self._do(self._postgres.stop())
         self._do(self.redis.stop())
         self._loop.close()
+
+
+def _publish_bare(bootstrap_servers: str, body: dict[str, str]) -> None:
+    """As a producer outside does that knows nothing of CloudEvents."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers})
+    producer.produce("answer.captured.v1", json.dumps(body), key=body["answer_id"])
+    assert producer.flush(30) == 0
 
 
 def _simulator(config: str) -> tuple[subprocess.Popen[bytes], str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from devkit.limelight_process import LimelightProcess
+from devkit.reports import named_in
 
 RUN = {
     "brands": [{"name": "Quillnote"}, {"name": "Papertrail Pro"}],
@@ -56,7 +57,7 @@ def test_a_killed_run_ends_right(limelight: LimelightProcess, slow: dict[str, st
 
     assert report["state"] == "completed"
     assert report["progress"]["analyzed"] == 200
-    assert [brand["named_in"] for brand in report["brands"]] == [200, 0]
+    assert list(named_in(report).values()) == [(200, 200), (0, 200)]
 
 
 def test_an_idempotent_request_repeated_after_a_kill_is_one_run(

@@ -90,7 +90,7 @@ def test_the_chain_of_a_completion(traced: LimelightProcess, collector: Collecto
 
 
 def test_every_declared_metric_is_exported(traced: LimelightProcess) -> None:
-    models = ["simulator/sim-large", "simulator/nobody"]
+    models = ["simulator/sim-large", "openai/no-key"]
     _, accepted = traced.call("POST", "/v1/visibility/runs", RUN | {"models": models})
     traced.finished_report(accepted["run_id"])
     # Gauges are set now and then.
