@@ -27,7 +27,7 @@ from tests.load.markdown import table  # noqa: E402
 SIZES = (1_000, 10_000, 30_000)
 SHORT = (200, 1_000)
 MODELS = ("simulator/sim-large", "simulator/sim-small")
-SAMPLES = 5
+SAMPLES = 20
 BRANDS = ("Notion", "Obsidian", "Evernote", "Roam Research", "Logseq", "OneNote")
 TOPICS = ("team notes", "private notes", "research", "lectures", "recipes", "a novel", "meetings")
 _HEADINGS = (

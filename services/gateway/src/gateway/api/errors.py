@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bus.errors import Transient
@@ -47,6 +48,7 @@ STATUS: dict[type[GatewayError], int] = {
     RateLimited: 429,
     TooManyStreams: 429,
 }
+_ALTERNATIVES = {"constrained-str", "uuid", "BrandIn", "PromptIn"}
 _MEANINGS = {
     400: "The body cannot be read: not UTF-8, not JSON, or nested too deeply.",
     401: "No API key, or one that is unknown, revoked, expired or of a disabled user.",
@@ -93,9 +95,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     unreadable = await _unreadable(request, error)
     if unreadable is not None:
         return problem(400, "unreadable-body", unreadable, "Send UTF-8 JSON.")
-    errors = [
-        {"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()
-    ]
+    errors = [{"where": _where(item["loc"]), "what": item["msg"]} for item in error.errors()]
     return problem(
         422,
         "invalid-request",
@@ -103,6 +103,11 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         "Mend the fields under errors; the schema is at /docs.",
         errors=errors[:20],
     )
+
+
+def _where(place: Sequence[str | int]) -> str:
+    """The path to a field, without the names of our types where it may be one of several."""
+    return ".".join(str(part) for part in place if part not in _ALTERNATIVES)
 
 
 async def _unreadable(request: Request, error: RequestValidationError) -> str | None:

@@ -12,6 +12,7 @@ from gateway.api.access import Reader
 from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
 from gateway.api.runs import Revision, RunId, no_run, revision_of
+from gateway.domain.metrics import VERSION
 from gateway.domain.models import ApiKey, CachedReport, Findings, RevisionOf
 from gateway.schemas.reports import ReportView, report_view
 
@@ -41,7 +42,7 @@ async def report(
     metrics and how their intervals are made are told in docs/metrics.md.
     """
     wanted = await revision_of(ports, caller, run_id, revision)
-    variant = "pooled" if pool_surfaces else "apart"
+    variant = f"{VERSION}, {'pooled' if pool_surfaces else 'apart'}"
     cached = await ports.runs.cached_report(run_id, wanted.revision, variant)
     if cached is None:
         cached = await _made(ports, caller, wanted, pool_surfaces=pool_surfaces)

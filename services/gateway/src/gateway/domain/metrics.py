@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from gateway.domain.intervals import Kind
 
+VERSION = 1
+"""Of metrics and intervals: what was computed under another is computed anew."""
 _OURS = "our definition"
 
 
