@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
-import httpx2
 import pytest
 import pytest_asyncio
 from contracts.events.visibility import AnswerCaptured, Source
@@ -20,18 +17,10 @@ from services.gateway.tests.feeding import (
     analyzed_capture,
     owed,
 )
+from services.gateway.tests.importing import IMPORTS, LINE, NDJSON, lines, opened, run_of, send
 from services.gateway.tests.kits import Kit
 
 pytestmark = pytest.mark.asyncio
-IMPORTS = "/v1/visibility/imports"
-NDJSON = {"Content-Type": "application/x-ndjson"}
-LINE: dict[str, Any] = {
-    "prompt": "Which note app is best?",
-    "surface": "app",
-    "model": "ChatGPT",
-    "text": "I would take **Notion**.",
-    "captured_at": "2026-11-20T09:00:00Z",
-}
 
 
 @pytest_asyncio.fixture
@@ -39,26 +28,6 @@ async def api(kit: Kit) -> AsyncIterator[Api]:
     made = await Api.over(kit)
     yield made
     await made.http.aclose()
-
-
-def lines(*changes: dict[str, Any]) -> str:
-    return "\n".join(json.dumps(LINE | each) for each in changes)
-
-
-async def send(
-    api: Api, body: str | bytes, path: str = IMPORTS, headers: Any = None, **params: Any
-) -> httpx2.Response:
-    return await api.call("POST", path, NDJSON | (headers or {}), content=body, params=params)
-
-
-async def opened(api: Api, *changes: dict[str, Any]) -> dict[str, Any]:
-    response = await send(api, lines(*(changes or ({},))))
-    assert response.status_code == 202, response.text
-    return dict(response.json())
-
-
-async def run_of(api: Api, run_id: str | UUID) -> dict[str, Any]:
-    return dict((await api.call("GET", f"{RUNS}/{run_id}")).json())
 
 
 async def test_an_import_is_a_run_of_its_own(api: Api) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from allinone.cli.shell import out
 
 Json = dict[str, Any]
 SHOWN = (
-    ("named", "visibility_rate"),
     ("recommended", "recommended_rate"),
     ("denied", "denied_rate"),
-    ("share of mentions", "share_of_voice_by_mentions"),
-    ("share of citations", "citation_share"),
+    ("share of\nmentions", "share_of_voice_by_mentions"),
+    ("share of\ncitations", "citation_share"),
 )
 
 
@@ -43,28 +43,28 @@ def run_line(run: Json) -> str:
 
 
 def percent(rate: Json) -> str:
-    """A rate with its interval in per cent."""
+    """A rate in per cent, its interval below."""
     if rate["value"] is None:
         return "-"
     if rate["low"] is None:
         return f"{100 * rate['value']:.0f}"
-    return f"{100 * rate['value']:.0f} ({100 * rate['low']:.0f} to {100 * rate['high']:.0f})"
+    return f"{100 * rate['value']:.0f}\n{100 * rate['low']:.0f} to {100 * rate['high']:.0f}"
 
 
 def number(estimate: Json) -> str:
-    """A mean with its interval."""
+    """A mean, its interval below."""
     if estimate["value"] is None:
         return "-"
     if estimate["low"] is None:
         return f"{estimate['value']:.2f}"
-    return f"{estimate['value']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"
+    return f"{estimate['value']:.2f}\n{estimate['low']:.1f} to {estimate['high']:.1f}"
 
 
 def _by_model(report: Json, surface: str, groups: list[Json]) -> Table:
     columns = [group for group in groups if group["tag"] is None]
     origin = "SIMULATED answers" if report["simulated"] else "real answers"
-    title = f"Named in % of answers, with 95 % intervals ({origin}, surface {surface})"
-    table = Table(title=title, title_justify="left")
+    title = f"Named, % of {origin} (95 % interval below), surface {surface}"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("Brand")
     for group in columns:
         name = "all models" if group["model"] is None else group["model"].split("/", 1)[-1]
@@ -76,12 +76,13 @@ def _by_model(report: Json, surface: str, groups: list[Json]) -> Table:
 
 
 def _metrics(report: Json, group: Json) -> Table:
-    table = Table(title="All models together, in %", title_justify="left")
+    title = "All models together, % (95 % interval below)"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     table.add_column("Brand")
     for title, _ in SHOWN:
         table.add_column(title, justify="right")
-    table.add_column("mean rank", justify="right")
-    table.add_column("sentiment -1 to 1", justify="right")
+    table.add_column("mean\nrank", justify="right")
+    table.add_column("sentiment\n-1 to 1", justify="right")
     for brand, found in zip(report["brands"], group["brands"], strict=True):
         metrics = found["metrics"]
         table.add_row(
