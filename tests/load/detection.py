@@ -22,11 +22,11 @@ from uuid import UUID
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from mention_analyzer.domain.laying_out import lay_out  # noqa: E402 - where a script looks first
-from mention_analyzer.domain.layout import Layout  # noqa: E402
-from mention_analyzer.domain.linking import links_and_regions  # noqa: E402
-from mention_analyzer.domain.matching import Matcher  # noqa: E402
 from mention_analyzer.domain.models import Brand  # noqa: E402
+from mention_analyzer.domain.names.matching import Matcher  # noqa: E402
+from mention_analyzer.domain.text.laying_out import lay_out  # noqa: E402 - where a script looks first
+from mention_analyzer.domain.text.layout import Layout  # noqa: E402
+from mention_analyzer.domain.text.linking import links_and_regions  # noqa: E402
 from tests.load.detection_names import answers, names  # noqa: E402
 from tests.load.markdown import table  # noqa: E402
 

@@ -13,7 +13,7 @@ from gateway.domain.cells import AnswerCell, BrandCell, Cells
 from gateway.domain.intervals import Estimate, Method
 from gateway.domain.metrics import BRAND_METRICS
 from gateway.domain.reporting import ALL_SURFACES, BrandMetrics, Group, report_groups
-from gateway.report_views import group_view
+from gateway.schemas.estimates import group_view
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

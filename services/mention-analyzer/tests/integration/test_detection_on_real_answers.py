@@ -20,10 +20,10 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.layout import Place
-from mention_analyzer.domain.matching import matcher
 from mention_analyzer.domain.models import Brand
+from mention_analyzer.domain.names.matching import matcher
+from mention_analyzer.domain.text.laying_out import lay_out
+from mention_analyzer.domain.text.layout import Place
 
 GOLD = Path(__file__).parents[1] / "gold" / "ambiguous_names.jsonl"
 BESIDE = Path(__file__).parents[4].parent / "shared" / "data" / "ai-product-answers"

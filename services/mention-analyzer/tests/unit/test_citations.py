@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mention_analyzer.domain.addresses import host_of_domain, is_search, page_of, registrable
-from mention_analyzer.domain.citations import owner_of
 from mention_analyzer.domain.models import Analysis, Answer, Brand, Outcome, Owner, Source
+from mention_analyzer.domain.pages.addresses import host_of_domain, is_search, page_of, registrable
+from mention_analyzer.domain.pages.citations import owner_of
 from mention_analyzer.domain.rules import analyze
 
 

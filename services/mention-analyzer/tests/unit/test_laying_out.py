@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.layout import Layout, Place
+from mention_analyzer.domain.text.laying_out import lay_out
+from mention_analyzer.domain.text.layout import Layout, Place
 
 PROSE, TEXT, REFERENCE = Place.PROSE, Place.LINK_TEXT, Place.REFERENCE
 URL, CODE = Place.URL, Place.CODE

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mention_analyzer.domain.errors import UnusableBrand
-from mention_analyzer.domain.folding import Folding, is_touching, levelled
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.layout import Place
-from mention_analyzer.domain.matching import Match, matcher
 from mention_analyzer.domain.models import Brand, CaseRule
+from mention_analyzer.domain.names.folding import Folding, is_touching, levelled
+from mention_analyzer.domain.names.matching import Match, matcher
+from mention_analyzer.domain.text.laying_out import lay_out
+from mention_analyzer.domain.text.layout import Place
 
 ANY, EXACT = CaseRule.ANY, CaseRule.EXACT
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.matching import matcher
 from mention_analyzer.domain.models import Brand
-from mention_analyzer.domain.ordinary_words import Ordinary, commonness, ordinary
+from mention_analyzer.domain.names.matching import matcher
+from mention_analyzer.domain.names.ordinary_words import Ordinary, commonness, ordinary
+from mention_analyzer.domain.text.laying_out import lay_out
 
 
 def found(text: str, name: str, *aliases: str, domains: tuple[str, ...] = ()) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from mention_analyzer.domain.contexts import announcement
-from mention_analyzer.domain.cues import MARK, Kind, find_cues
 from mention_analyzer.domain.models import Answer, Brand, CaseRule, Mention, Outcome, Source
 from mention_analyzer.domain.rules import analyze
+from mention_analyzer.domain.sayings.contexts import announcement
+from mention_analyzer.domain.sayings.cues import MARK, Kind, find_cues
 
 SENTENCES = Path(__file__).parent / "sentences"
 LABELS = {"+": Outcome.RECOMMENDED, "-": Outcome.DENIED, "=": Outcome.NAMED}

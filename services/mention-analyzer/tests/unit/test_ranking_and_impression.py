@@ -6,9 +6,6 @@ import math
 from uuid import UUID, uuid4
 
 import pytest
-from mention_analyzer.domain.citations import citations
-from mention_analyzer.domain.impression import position_adjusted_words
-from mention_analyzer.domain.laying_out import lay_out
 from mention_analyzer.domain.models import (
     Answer,
     Brand,
@@ -18,8 +15,11 @@ from mention_analyzer.domain.models import (
     Outcome,
     Source,
 )
+from mention_analyzer.domain.pages.citations import citations
+from mention_analyzer.domain.pages.impression import position_adjusted_words
 from mention_analyzer.domain.ranking import ranks
 from mention_analyzer.domain.rules import analyze
+from mention_analyzer.domain.text.laying_out import lay_out
 
 A, B, C = (
     Brand(uuid4(), name, domains=(f"{name.lower()}.com",), case=CaseRule.ANY)

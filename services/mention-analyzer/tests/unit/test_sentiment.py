@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mention_analyzer.domain.models import Answer, Brand
 from mention_analyzer.domain.rules import analyze
-from mention_analyzer.domain.valence import Scale, compound, product_scale
+from mention_analyzer.domain.sayings.valence import Scale, compound, product_scale
 from vaderSentiment.vaderSentiment import (  # type: ignore[import-untyped]
     BOOSTER_DICT,
     NEGATE,

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.layout import Place, Region
 from mention_analyzer.domain.models import Analysis, Answer, Brand, Outcome, Owner, Source
 from mention_analyzer.domain.rules import ANALYZER_VERSION, analyze
-from mention_analyzer.domain.statements import Statement, clean_sentences
+from mention_analyzer.domain.sayings.statements import Statement, clean_sentences
+from mention_analyzer.domain.text.laying_out import lay_out
+from mention_analyzer.domain.text.layout import Place, Region
 
 EVERNOTE = Brand(UUID(int=1), "Evernote", ("Evernote Labs",), ("evernote.com",), own=True)
 LOGSEQ = Brand(UUID(int=2), "Logseq", domains=("logseq.com",))

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from gateway.domain.models import FailureCount, Findings
 from gateway.domain.reporting import report_groups
-from gateway.report_views import GroupView, group_view
 from gateway.schemas.brands import BrandView, brand_view
+from gateway.schemas.estimates import GroupView, group_view
 from gateway.schemas.runs import CostView, ProgressView, cost_view, progress_view
 
 

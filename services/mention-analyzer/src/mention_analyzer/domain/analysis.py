@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from uuid import UUID
 
-from mention_analyzer.domain.citations import citations, linked_mentions
-from mention_analyzer.domain.contexts import context_of
 from mention_analyzer.domain.findings import findings
-from mention_analyzer.domain.impression import position_adjusted_words
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.layout import Layout, Place, Region
-from mention_analyzer.domain.matching import Match, matcher
 from mention_analyzer.domain.models import Analysis, Answer, Brand, Mention, Outcome
-from mention_analyzer.domain.outcomes import outcomes
+from mention_analyzer.domain.names.matching import Match, matcher
+from mention_analyzer.domain.pages.citations import citations, linked_mentions
+from mention_analyzer.domain.pages.impression import position_adjusted_words
 from mention_analyzer.domain.ranking import list_ranks
-from mention_analyzer.domain.sentiment import sentiments
-from mention_analyzer.domain.statements import NAMING, clean_sentences
+from mention_analyzer.domain.sayings.contexts import context_of
+from mention_analyzer.domain.sayings.outcomes import outcomes
+from mention_analyzer.domain.sayings.sentiment import sentiments
+from mention_analyzer.domain.sayings.statements import NAMING, clean_sentences
+from mention_analyzer.domain.text.laying_out import lay_out
+from mention_analyzer.domain.text.layout import Layout, Place, Region
 
 
 def analysis_of(answer: Answer, brands: tuple[Brand, ...], revision: int, version: str) -> Analysis:

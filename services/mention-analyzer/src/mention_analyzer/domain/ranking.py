@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from mention_analyzer.domain.contexts import heads
-from mention_analyzer.domain.layout import Item
 from mention_analyzer.domain.models import Mention, Outcome
-from mention_analyzer.domain.statements import Statement
+from mention_analyzer.domain.sayings.contexts import heads
+from mention_analyzer.domain.sayings.statements import Statement
+from mention_analyzer.domain.text.layout import Item
 
 NAMINGS = frozenset({Outcome.NAMED, Outcome.RECOMMENDED, Outcome.DENIED})
 

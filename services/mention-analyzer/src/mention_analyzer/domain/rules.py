@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mention_analyzer.domain.analysis import analysis_of
-from mention_analyzer.domain.laying_out import lay_out
-from mention_analyzer.domain.matching import matcher
 from mention_analyzer.domain.models import Analysis, Answer, Brand, Mention
+from mention_analyzer.domain.names.matching import matcher
+from mention_analyzer.domain.text.laying_out import lay_out
 
 ANALYZER_VERSION = "aho-corasick-2"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from mention_analyzer.domain.layout import Link, Place, Region
+from mention_analyzer.domain.text.layout import Link, Place, Region
 
 _SIGNS = ("[", "://", "www.", "`")
 # Begins with one set of characters, which the search skips to.

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from mention_analyzer.domain.cues import MARK
-from mention_analyzer.domain.layout import Layout, Place, Region, Span
+from mention_analyzer.domain.sayings.cues import MARK
+from mention_analyzer.domain.text.layout import Layout, Place, Region, Span
 
 NAMING = frozenset({Place.PROSE, Place.LINK_TEXT, Place.CODE})
 _HIDDEN = frozenset({Place.URL, Place.REFERENCE, Place.CODE})

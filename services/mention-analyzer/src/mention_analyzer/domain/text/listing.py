@@ -14,7 +14,7 @@ from enum import Enum
 from itertools import accumulate, zip_longest
 from typing import NamedTuple
 
-from mention_analyzer.domain.layout import Item
+from mention_analyzer.domain.text.layout import Item
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(?:[^\w\s\[*]{1,3}[ \t]+)?")
 _NUMBER = re.compile(r"[*_]{0,3}(\d{1,2})(?:[.)]|\ufe0f?\u20e3)[*_]{0,3}[ \t]")

@@ -20,10 +20,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mention_analyzer.domain.cues import MARK
-from mention_analyzer.domain.layout import Item, Layout
 from mention_analyzer.domain.models import Outcome
-from mention_analyzer.domain.statements import Statement, goes_on
+from mention_analyzer.domain.sayings.cues import MARK
+from mention_analyzer.domain.sayings.statements import Statement, goes_on
+from mention_analyzer.domain.text.layout import Item, Layout
 
 _MOST_TAILS = 2
 _WORD = re.compile(rf"[^\W\d_]|{MARK}")

@@ -11,10 +11,10 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from mention_analyzer.domain import wording
-from mention_analyzer.domain.folding import levelled
-from mention_analyzer.domain.naming import Name, letters_of
-from mention_analyzer.domain.ordinary_words import Ordinary, commonness
+from mention_analyzer.domain.names import wording
+from mention_analyzer.domain.names.folding import levelled
+from mention_analyzer.domain.names.naming import Name, letters_of
+from mention_analyzer.domain.names.ordinary_words import Ordinary, commonness
 
 _BACK, _AHEAD = 90, 140
 _WORD = re.compile(r"[^\W_]+(?:['’&-][^\W_]+)*")  # noqa: RUF001

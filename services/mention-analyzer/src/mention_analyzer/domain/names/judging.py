@@ -12,10 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mention_analyzer.domain import wording
-from mention_analyzer.domain.evidence import Evidence, Stand, weigh
-from mention_analyzer.domain.layout import Layout, Place
-from mention_analyzer.domain.naming import LOOSE, SHORT, Judged, Name, letters_of
+from mention_analyzer.domain.names import wording
+from mention_analyzer.domain.names.evidence import Evidence, Stand, weigh
+from mention_analyzer.domain.names.naming import LOOSE, SHORT, Judged, Name, letters_of
+from mention_analyzer.domain.text.layout import Layout, Place
 
 SURE = 20  # of evidence: one occurrence that decides about the others
 _SAME_SENSE = 25

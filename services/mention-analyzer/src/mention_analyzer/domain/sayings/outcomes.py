@@ -33,10 +33,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from mention_analyzer.domain.contexts import Context
-from mention_analyzer.domain.cues import MARK, Cue, Kind, find_cues
 from mention_analyzer.domain.models import Outcome
-from mention_analyzer.domain.statements import Clause, Group, Role, Statement
+from mention_analyzer.domain.sayings.contexts import Context
+from mention_analyzer.domain.sayings.cues import MARK, Cue, Kind, find_cues
+from mention_analyzer.domain.sayings.statements import Clause, Group, Role, Statement
 
 _FOLLOWED = frozenset({Kind.TAKE, Kind.LEAVE})
 _UPHELD = {

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mention_analyzer.domain.automaton import Automaton
-from mention_analyzer.domain.folding import is_touching
-from mention_analyzer.domain.naming import Form
-from mention_analyzer.domain.ordinary_words import Ordinary, commonness
+from mention_analyzer.domain.names.automaton import Automaton
+from mention_analyzer.domain.names.folding import is_touching
+from mention_analyzer.domain.names.naming import Form
+from mention_analyzer.domain.names.ordinary_words import Ordinary, commonness
 
 _LONG = 400  # characters without a line break from which a text may have lost them
 _LEAST = 4  # letters of a name

@@ -10,9 +10,9 @@ from itertools import groupby
 from uuid import UUID
 
 from mention_analyzer.domain.errors import UnusableBrand
-from mention_analyzer.domain.folding import TRADEMARK, fold_name, is_touching
 from mention_analyzer.domain.models import Brand, CaseRule
-from mention_analyzer.domain.ordinary_words import Ordinary, commonness, ordinary
+from mention_analyzer.domain.names.folding import TRADEMARK, fold_name, is_touching
+from mention_analyzer.domain.names.ordinary_words import Ordinary, commonness, ordinary
 
 SHORT = 3  # letters and digits up to which a name is too short to count in any case
 LOOSE = 5  # letters from which a name also counts without its accents or apostrophes

@@ -16,15 +16,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mention_analyzer.domain.addresses import (
+from mention_analyzer.domain.models import Brand, Citation, Mention, Outcome, Owner, Source
+from mention_analyzer.domain.pages.addresses import (
     Page,
     host_of_domain,
     is_search,
     page_of,
     registrable,
 )
-from mention_analyzer.domain.layout import Layout, Link, Span
-from mention_analyzer.domain.models import Brand, Citation, Mention, Outcome, Owner, Source
+from mention_analyzer.domain.text.layout import Layout, Link, Span
 
 LINK_DOMAIN = "link-domain"
 

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from mention_analyzer.domain import unspaced
+from mention_analyzer.domain.names import unspaced
 
 _LETTER = "\x01"  # any letter that is in no name
 _IDEOGRAPH = "\x02"  # the same of scripts without spaces

@@ -24,11 +24,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
-from mention_analyzer.domain.contexts import Context, Detail, presents
-from mention_analyzer.domain.cues import MARK
 from mention_analyzer.domain.models import Outcome
-from mention_analyzer.domain.statements import Clause, Group, Role, Statement
-from mention_analyzer.domain.valence import compound, product_scale
+from mention_analyzer.domain.sayings.contexts import Context, Detail, presents
+from mention_analyzer.domain.sayings.cues import MARK
+from mention_analyzer.domain.sayings.statements import Clause, Group, Role, Statement
+from mention_analyzer.domain.sayings.valence import compound, product_scale
 
 _EVIDENCE = {Outcome.RECOMMENDED: 1.5, Outcome.DENIED: -1.5}
 _LEAST_OF_A_SIDE = 1.0

@@ -16,13 +16,13 @@ from itertools import accumulate
 from operator import itemgetter
 from uuid import UUID
 
-from mention_analyzer.domain.automaton import Automaton
-from mention_analyzer.domain.folding import Folding, is_unspaced
-from mention_analyzer.domain.gluing import Gluer
-from mention_analyzer.domain.judging import Hit, Judge
-from mention_analyzer.domain.layout import Layout, Place
 from mention_analyzer.domain.models import Brand
-from mention_analyzer.domain.naming import Form, forms
+from mention_analyzer.domain.names.automaton import Automaton
+from mention_analyzer.domain.names.folding import Folding, is_unspaced
+from mention_analyzer.domain.names.gluing import Gluer
+from mention_analyzer.domain.names.judging import Hit, Judge
+from mention_analyzer.domain.names.naming import Form, forms
+from mention_analyzer.domain.text.layout import Layout, Place
 
 URL_WORD = "url-word"
 GLUED_WORD = "glued-word"

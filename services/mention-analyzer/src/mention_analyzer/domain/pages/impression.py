@@ -27,8 +27,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from mention_analyzer.domain.citations import Cited
-from mention_analyzer.domain.layout import Layout, Link, Place, Span
+from mention_analyzer.domain.pages.citations import Cited
+from mention_analyzer.domain.text.layout import Layout, Link, Place, Span
 
 _HIDDEN = frozenset({Place.URL, Place.REFERENCE, Place.CODE})
 _UNSPACED = "\u2e80-\u2fdf\u3005-\u3007\u3031-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mention_analyzer.domain.layout import Layout, Span
-from mention_analyzer.domain.linking import links_and_regions
-from mention_analyzer.domain.listing import items
+from mention_analyzer.domain.text.layout import Layout, Span
+from mention_analyzer.domain.text.linking import links_and_regions
+from mention_analyzer.domain.text.listing import items
 
 _NO_END = (
     r"(?<!\b[A-Z]\.)"  # "J. Crew", "U.S."

@@ -1,0 +1,1 @@
+"""Finding the names of brands in a text."""

@@ -1,0 +1,1 @@
+"""Which pages an answer refers to, and what that is worth."""
