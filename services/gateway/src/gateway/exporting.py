@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any, Literal
 from uuid import UUID
 
-from gateway.domain.models import AnswerRow, Brand, Finding
+from gateway.domain.models import Brand, Finding
+from gateway.domain.readings import AnswerRow
 
 Format = Literal["csv", "json", "parquet"]
 MEDIA_TYPES: dict[Format, str] = {

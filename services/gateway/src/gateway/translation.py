@@ -30,22 +30,21 @@ from contracts.events.visibility import (
 )
 from contracts.ids import captured_month, captured_run_id, prompt_id
 
+from gateway.domain.catalog import ModelCatalog, Price
 from gateway.domain.models import (
     AnalyzedAnswer,
     Brand,
     CapturedAnswer,
     Finding,
     FinishedCompletion,
-    ModelCatalog,
     PlannedCompletion,
-    Price,
     Prompt,
     Run,
     RunKind,
     RunState,
-    TextPiece,
 )
 from gateway.domain.planning import system_text
+from gateway.domain.readings import TextPiece
 
 COMPLETION_DEADLINE = timedelta(hours=24)
 NUL, REPLACEMENT = "\x00", "\ufffd"

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 from contracts.events.visibility import AnswerCaptured, Citation, Mention
-from gateway.domain.models import AnswerFilter
+from gateway.domain.readings import AnswerFilter
 from services.gateway.tests.calling_api import RUNS, Api, problem
 from services.gateway.tests.feeding import (
     Feed,

@@ -23,7 +23,7 @@ from gateway.adapters.memory import ProcessLiveText
 from gateway.api import create_app
 from gateway.domain.access import Allowance, Tier
 from gateway.domain.limits import Limits
-from gateway.domain.models import TextPiece
+from gateway.domain.readings import TextPiece
 from gateway.handlers import on_completions_chunked
 from runtime.deadline import Deadline
 from runtime.server import HttpServer

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from gateway.domain.metrics import METRICS
-from gateway.domain.models import CachedReport, Findings
+from gateway.domain.readings import CachedReport, Findings
 from services.gateway.tests.calling_api import RUNS, Api, ports_of, problem
 from services.gateway.tests.feeding import (
     Feed,

@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import UUID
 
 from gateway.domain.live import INTERVAL_SECONDS, Coalescer, merged
-from gateway.domain.models import TextPiece
+from gateway.domain.readings import TextPiece
 from hypothesis import given
 from hypothesis import strategies as st
 

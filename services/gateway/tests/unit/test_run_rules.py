@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from contracts.ids import folded as contracts_folded
+from gateway.domain.catalog import Price
 from gateway.domain.costing import check_budget, check_models, estimate
 from gateway.domain.errors import InvalidRun
-from gateway.domain.models import Brand, Price, Progress, Prompt, Run, RunState
+from gateway.domain.models import Brand, Progress, Prompt, Run, RunState
 from gateway.domain.planning import check_brands, check_run, input_hash, plan, system_text
 from gateway.domain.rules import final_state, folded
 from hypothesis import given

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from runtime.logging import logger
 
 from gateway.domain.live import merged
-from gateway.domain.models import TextPiece
 from gateway.domain.ports import TextStream
+from gateway.domain.readings import TextPiece
 
 _log = logger(__name__)
 

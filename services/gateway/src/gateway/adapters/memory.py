@@ -14,8 +14,9 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.domain.limits import RatePolicy
-from gateway.domain.models import Quota, TextPiece
+from gateway.domain.models import Quota
 from gateway.domain.ports import TextStream
+from gateway.domain.readings import TextPiece
 
 
 class UnlimitedRate:

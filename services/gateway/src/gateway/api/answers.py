@@ -11,7 +11,7 @@ from gateway.api.access import Reader
 from gateway.api.errors import errors
 from gateway.api.ports import PortsOf
 from gateway.api.runs import Revision, RunId, revision_of
-from gateway.domain.models import AnswerFilter
+from gateway.domain.readings import AnswerFilter
 from gateway.schemas.answers import AnswerPage, Outcome, State, answer_view
 from gateway.schemas.pages import Cursor, Limit, cursor_of, position_of
 

@@ -16,8 +16,8 @@ from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
 from gateway.api.runs import RunId, no_run
 from gateway.domain.live import Coalescer
-from gateway.domain.models import RunMoved, RunStatus, TextPiece
 from gateway.domain.ports import TextStream
+from gateway.domain.readings import RunMoved, RunStatus, TextPiece
 from gateway.schemas.runs import progress_view
 
 router = APIRouter(

@@ -14,7 +14,7 @@ from gateway.api.access import Reader
 from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
 from gateway.api.runs import Revision, RunId, revision_of
-from gateway.domain.models import AnswerFilter, RevisionOf
+from gateway.domain.readings import AnswerFilter, RevisionOf
 from gateway.exporting import MEDIA_TYPES, Format, Row, table_rows, written
 
 router = APIRouter(

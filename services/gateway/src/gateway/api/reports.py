@@ -13,7 +13,8 @@ from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
 from gateway.api.runs import Revision, RunId, no_run, revision_of
 from gateway.domain.metrics import VERSION
-from gateway.domain.models import ApiKey, CachedReport, Findings, RevisionOf
+from gateway.domain.models import ApiKey
+from gateway.domain.readings import CachedReport, Findings, RevisionOf
 from gateway.schemas.reports import ReportView, report_view
 
 router = APIRouter(

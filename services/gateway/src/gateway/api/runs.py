@@ -23,18 +23,11 @@ from gateway.commands.runs import (
     reanalyse,
     start_run,
 )
+from gateway.domain.catalog import Estimate
 from gateway.domain.costing import estimate
 from gateway.domain.errors import NotFound
-from gateway.domain.models import (
-    ApiKey,
-    Estimate,
-    Prompt,
-    RevisionOf,
-    Run,
-    RunState,
-    RunStatus,
-    StoredResponse,
-)
+from gateway.domain.models import ApiKey, Prompt, Run, RunState, StoredResponse
+from gateway.domain.readings import RevisionOf, RunStatus
 from gateway.domain.rules import request_hash
 from gateway.schemas.brands import BrandIn, brand_of, brand_view
 from gateway.schemas.pages import Cursor, Limit, cursor_of, position_of

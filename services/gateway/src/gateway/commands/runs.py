@@ -12,9 +12,10 @@ from bus.failpoint import hit
 from bus.store import T, TransactionalStore
 
 from gateway.commands.events import Origins, cancelled, reanalysis, run_events
+from gateway.domain.catalog import Price
 from gateway.domain.costing import check_budget, check_models
 from gateway.domain.errors import IdempotencyConflict, NotFound
-from gateway.domain.models import Brand, Price, Run, StoredResponse
+from gateway.domain.models import Brand, Run, StoredResponse
 from gateway.domain.planning import check_brands, check_run, input_hash, plan
 from gateway.domain.ports import RunRepository
 

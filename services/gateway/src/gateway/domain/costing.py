@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from gateway.domain.catalog import Estimate, Price
 from gateway.domain.errors import InvalidRun
-from gateway.domain.models import Estimate, Price, Prompt, Run
+from gateway.domain.models import Prompt, Run
 from gateway.domain.planning import system_text
 
 TYPICAL_OUTPUT_TOKENS = 600

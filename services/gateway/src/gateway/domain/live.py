@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from gateway.domain.models import TextPiece
+from gateway.domain.readings import TextPiece
 
 INTERVAL_SECONDS = 0.05
 """Between two pieces of one answer: at most 20 a second."""

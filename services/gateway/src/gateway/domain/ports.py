@@ -9,29 +9,30 @@ from typing import Protocol
 from uuid import UUID
 
 from gateway.domain.access import Role, Tier
+from gateway.domain.catalog import ModelCatalog, Price
 from gateway.domain.limits import RatePolicy
 from gateway.domain.models import (
     AnalyzedAnswer,
-    AnswerFilter,
-    AnswerRow,
     ApiKey,
     Brand,
-    CachedReport,
     CapturedAnswer,
-    Findings,
     FinishedCompletion,
     Key,
-    ModelCatalog,
     PlannedCompletion,
-    Price,
     Prompt,
     Quota,
-    RevisionOf,
     Run,
     RunKind,
+    StoredResponse,
+)
+from gateway.domain.readings import (
+    AnswerFilter,
+    AnswerRow,
+    CachedReport,
+    Findings,
+    RevisionOf,
     RunMoved,
     RunStatus,
-    StoredResponse,
     TextPiece,
 )
 from gateway.domain.tenants import Tenant, User

@@ -11,7 +11,7 @@ from contracts.events.base import Usd
 from contracts.events.visibility import Citation, Finding, Mention, Source
 from pydantic import BaseModel, Field
 
-from gateway.domain.models import AnswerRow
+from gateway.domain.readings import AnswerRow
 
 Outcome = Literal["named", "recommended", "denied", "cited", "link-only"]
 State = Literal["waiting", "answered", "analyzed", "failed", "not_run"]

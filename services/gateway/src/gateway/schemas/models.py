@@ -7,7 +7,7 @@ from datetime import datetime
 from contracts.events.base import Usd
 from pydantic import BaseModel, Field
 
-from gateway.domain.models import ModelCatalog
+from gateway.domain.catalog import ModelCatalog
 
 
 class ModelView(BaseModel):

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from gateway.domain.models import FailureCount, Findings
+from gateway.domain.models import FailureCount
+from gateway.domain.readings import Findings
 from gateway.domain.reporting import report_groups
 from gateway.schemas.brands import BrandView, brand_view
 from gateway.schemas.estimates import GroupView, group_view

@@ -10,7 +10,9 @@ from uuid import UUID
 from contracts.events.base import Usd
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.domain.models import Estimate, Progress, Run, RunStatus
+from gateway.domain.catalog import Estimate
+from gateway.domain.models import Progress, Run
+from gateway.domain.readings import RunStatus
 from gateway.schemas.brands import BrandIn, BrandView, brand_view
 from gateway.schemas.common import NoNul, RequestBody, ShortText
 

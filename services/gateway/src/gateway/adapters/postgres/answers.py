@@ -8,7 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.domain.models import AnswerFilter, AnswerRow, Finding
+from gateway.domain.models import Finding
+from gateway.domain.readings import AnswerFilter, AnswerRow
 
 ANSWERS = """
 SELECT c.completion_id, c.prompt_id, prompts.text AS prompt, run_prompts.tags, c.model, c.surface,

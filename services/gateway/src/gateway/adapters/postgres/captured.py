@@ -11,7 +11,8 @@ from uuid import UUID
 
 from gateway.adapters.postgres.prompts import PromptRows
 from gateway.adapters.postgres.rows import columns
-from gateway.domain.models import CapturedAnswer, ModelCatalog, Price, Prompt
+from gateway.domain.catalog import ModelCatalog, Price
+from gateway.domain.models import CapturedAnswer, Prompt
 
 
 class CapturedRows(PromptRows):

@@ -16,18 +16,15 @@ from bus.stores.postgres import Connection, Pool, translated
 from gateway.adapters.postgres.answers import ANSWERS, answer_row, parameters
 from gateway.adapters.postgres.rows import PROGRESS, RUN, RUN_ALONE, brands_in, prompt_of, status_of
 from gateway.adapters.postgres.sums import read_cells
-from gateway.domain.models import (
+from gateway.domain.catalog import ModelCatalog, Price
+from gateway.domain.models import FailureCount, Prompt, RunKind
+from gateway.domain.readings import (
     AnalysisState,
     AnswerFilter,
     AnswerRow,
     CachedReport,
-    FailureCount,
     Findings,
-    ModelCatalog,
-    Price,
-    Prompt,
     RevisionOf,
-    RunKind,
     RunMoved,
     RunStatus,
 )

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from gateway.domain.models import Brand, Progress, Prompt, Run, RunKind, RunState, RunStatus, Spent
+from gateway.domain.models import Brand, Progress, Prompt, Run, RunKind, RunState, Spent
+from gateway.domain.readings import RunStatus
 
 RUN = """
 SELECT runs.*, revisions.brands,
