@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bus.errors import RecordTooLarge, Transient
@@ -49,6 +50,7 @@ class Catalogs:
 
     async def refresh(self) -> None:
         """Read all lists once. One that cannot be read keeps the facts of before."""
+        await self._announce()
         for name in self._providers.listing():
             try:
                 catalog = await self._providers.named(name).catalog(READ_SECONDS)
@@ -57,8 +59,28 @@ class Catalogs:
                 continue
             self._providers.learn(catalog)
             await self._publish(catalog)
-        for name in self._providers.unlisted():  # so that readers can tell them from unknown ones
-            await self._publish(Catalog(name, UNLISTED, (), simulated=False, complete=False))
+        for name in self._providers.unlisted():
+            await self._publish(_unlisted(name))
+
+    async def _announce(self) -> None:
+        """Name providers that nobody has heard of, all at once, before any list is read.
+
+        Readers tell unknown providers from known ones by what has arrived: a provider whose list
+        takes seconds to read must not look unknown meanwhile.
+        """
+        names = [*self._providers.listing(), *self._providers.unlisted()]
+        new = [name for name in names if await self._store.known_catalog(name) is None]
+        if new:
+            await self._send([_row(_unlisted(name)) for name in new])
+        for name in new:
+            await self._store.published_catalog(_unlisted(name))
+
+    async def _send(self, rows: Sequence[OutboxRow]) -> None:
+        producer = await self._source.producer()
+        try:
+            await producer.send([row.record(None) for row in rows])
+        finally:
+            await producer.close()
 
     async def _publish(self, catalog: Catalog) -> None:
         if await self._store.known_catalog(catalog.provider) == catalog.version:
@@ -68,12 +90,12 @@ class Catalogs:
         except RecordTooLarge as error:
             _log.warning("model list not published", provider=catalog.provider, error=str(error))
             return
-        producer = await self._source.producer()
-        try:
-            await producer.send([row.record(None)])
-        finally:
-            await producer.close()
+        await self._send([row])
         await self._store.published_catalog(catalog)
+
+
+def _unlisted(name: str) -> Catalog:
+    return Catalog(name, UNLISTED, (), simulated=False, complete=False)
 
 
 def _row(catalog: Catalog) -> OutboxRow:

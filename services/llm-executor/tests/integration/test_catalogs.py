@@ -65,7 +65,8 @@ class Learning(FixedProviders):
         self.learned.append(catalog)
 
 
-async def published(log: LocalLog) -> list[ModelCatalogChanged]:
+async def published(log: LocalLog, *, all_of_them: bool = False) -> list[ModelCatalogChanged]:
+    """Lists in their order, and with ``all_of_them`` also that a provider is there."""
     name = MODEL_CATALOG_CHANGED.name
     ends = await log.end_offsets(name)
     records = [each for part, end in ends.items() for each in await log.read(part, 0, end)]
@@ -75,7 +76,7 @@ async def published(log: LocalLog) -> list[ModelCatalogChanged]:
         assert (item.tenant_id, record.key) == ("platform", item.envelope.subject.encode())
         assert isinstance(item.event, ModelCatalogChanged)
         events.append(item.event)
-    return events
+    return [event for event in events if event.complete or all_of_them]
 
 
 async def test_a_list_is_learned_and_published(log: LocalLog) -> None:
@@ -112,8 +113,20 @@ async def test_a_provider_without_a_list_is_told_of_once(log: LocalLog) -> None:
     for _ in range(2):
         providers = ConfiguredProviders(accounts)
         await Catalogs(providers, MemoryCallStore(calls), log).refresh()
-    (event,) = await published(log)
+    (event,) = await published(log, all_of_them=True)
     assert (event.provider, event.complete, event.models) == ("open", False, ())
+
+
+async def test_a_provider_is_told_of_before_its_list_is_read(log: LocalLog) -> None:
+    calls = MemoryCalls()
+    for _ in range(2):
+        providers = Learning(Listing(CATALOG))
+        await Catalogs(providers, MemoryCallStore(calls), log).refresh()
+    events = await published(log, all_of_them=True)
+    assert [(event.complete, event.version) for event in events] == [
+        (False, "unlisted"),
+        (True, "v1"),
+    ]
 
 
 async def test_a_list_that_cannot_be_read_changes_nothing(log: LocalLog) -> None:
@@ -125,7 +138,8 @@ async def test_a_list_that_cannot_be_read_changes_nothing(log: LocalLog) -> None
 async def test_a_list_that_was_not_noted_is_published_again(log: LocalLog) -> None:
     class Forgetting(MemoryCallStore):
         async def published_catalog(self, catalog: Catalog) -> None:
-            raise Unavailable("the store is down")
+            if catalog.complete:
+                raise Unavailable("the store is down")
 
     providers = Learning(Listing(CATALOG, CATALOG))
     with pytest.raises(Unavailable):

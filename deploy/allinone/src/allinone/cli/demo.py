@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from allinone.cli.following import to_end
+from allinone.cli.following import POLL_SECONDS, to_end
 from allinone.cli.imports import put_brands, upload
 from allinone.cli.report import show
 from allinone.cli.shell import clear_errors, out
@@ -20,6 +21,7 @@ from allinone.client import Api
 from allinone.options import Options
 
 DEMO_SECONDS = 120.0
+MODELS_SECONDS = 20.0
 SAMPLE = "sample_answers.jsonl"
 BRANDS: list[dict[str, Any]] = [
     {"name": "Notion", "domains": ["notion.so"], "own": True},
@@ -98,7 +100,18 @@ def sample() -> Iterator[Path]:
 
 def run_to_end(api: Api, request: dict[str, Any]) -> dict[str, Any]:
     """Post a run, follow it, return its report. Raises ClientError if it does not end in time."""
+    _wait_for(api, set(request["models"]))
     started = api.call("POST", "/v1/visibility/runs", request)
     to_end(api, started["run_id"], seconds=DEMO_SECONDS)
     report: dict[str, Any] = api.call("GET", started["links"]["report"])
     return report
+
+
+def _wait_for(api: Api, models: set[str]) -> None:
+    """The lists of models are read after the start: until then they are those of the last time."""
+    until = time.monotonic() + MODELS_SECONDS
+    while time.monotonic() < until:
+        listed = {one["model"] for each in api.call("GET", "/v1/models") for one in each["models"]}
+        if models <= listed:
+            return
+        time.sleep(POLL_SECONDS)
