@@ -70,7 +70,7 @@ def bad(data_dir: Path, tmp_path: Path) -> Iterator[LimelightProcess]:
         "LIMELIGHT_MAX_IN_FLIGHT": "16",
     }
     with LimelightProcess(data_dir, environment=environment) as process:
-        yield process.start()
+        yield process.start().wait_for_model("simulator/good")
 
 
 def a_run(*models: str, **changes: Any) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_failed_calls_are_told_and_in_no_denominator(limelight: LimelightProcess
 
 def test_models_that_are_not_there_are_refused_before_a_call(limelight: LimelightProcess) -> None:
     limelight.start()
-    limelight.wait_until(lambda: bool(limelight.call("GET", "/v1/models")[1]), "for models", 20)
+    limelight.wait_for_model("simulator/certain")
     for model in ("simulator/nobody", "elsewhere/some-model"):
         run = RUN | {"models": ["simulator/certain", model]}
         status, problem = limelight.call("POST", "/v1/visibility/runs", run)

@@ -156,6 +156,19 @@ class LimelightProcess:
                 raise ProcessError(f"waited {seconds} s in vain {what}:\n{self.output()}")
             time.sleep(0.05)
 
+    def wait_for_model(self, name: str, seconds: float = 30) -> Self:
+        """Until the gateway has the list that names a model: right after a start it has the last.
+
+        Raises ProcessError.
+        """
+
+        def listed() -> bool:
+            catalogs = self.call("GET", "/v1/models")[1]
+            return any(name == model["model"] for each in catalogs for model in each["models"])
+
+        self.wait_until(listed, f"for the model {name}", seconds)
+        return self
+
     def finished_report(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
         """The report of a run once its state is final."""
         report: dict[str, Any] = {}
