@@ -60,7 +60,7 @@ bench-executor: setup $(PEERS)/.ready ## llm-executor: throughput beside SDKs, f
 	$(BIN)/python tests/load/executor.py $(if $(SHORT),--short) $(addprefix --only ,$(ONLY))
 
 bench-detection: setup $(PEERS)-detection/.ready ## Brands found per second, beside spaCy and a regex
-	PYTHONPATH=services/mention-analyzer/src $(PEERS)-detection/bin/python tests/load/detection.py
+	PYTHONPATH=services/mention-analyzer/src:libs/devkit/src $(PEERS)-detection/bin/python tests/load/detection.py
 
 bench-visibility: setup ## A whole run from POST to report, at 1,000 to 30,000 completions
 	$(BIN)/python tests/load/visibility.py $(if $(SHORT),--short)

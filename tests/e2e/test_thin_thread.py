@@ -69,6 +69,12 @@ def test_a_run_whose_calls_all_fail_has_failed(limelight: LimelightProcess) -> N
     assert limelight.finished_report(run_id)["state"] == "failed"
 
 
+def test_the_environment_says_which_models_visitors_may_ask(limelight: LimelightProcess) -> None:
+    limelight.start({"LIMELIGHT_DEMO_MODELS": "simulator/other"})
+    status, shown = limelight.call("GET", "/demo/visibility/runs")
+    assert (status, shown["models"]) == (200, ["simulator/other"])
+
+
 def test_demo_prints_the_report_and_ends(data_dir: Path) -> None:
     limelight = LimelightProcess(data_dir)
 

@@ -22,9 +22,10 @@ from uuid import UUID
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from devkit import real_answers  # noqa: E402 - where a script looks first
 from mention_analyzer.domain.models import Brand  # noqa: E402
 from mention_analyzer.domain.names.matching import Matcher  # noqa: E402
-from mention_analyzer.domain.text.laying_out import lay_out  # noqa: E402 - where a script looks first
+from mention_analyzer.domain.text.laying_out import lay_out  # noqa: E402
 from mention_analyzer.domain.text.layout import Layout  # noqa: E402
 from mention_analyzer.domain.text.linking import links_and_regions  # noqa: E402
 from tests.load.detection_names import answers, names  # noqa: E402
@@ -32,7 +33,7 @@ from tests.load.markdown import table  # noqa: E402
 
 Find = Callable[[str], int]
 _HEADINGS = ("", "answers/s", "us per answer", "found", "times spaCy", "times the pattern")
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "ai-product-answers"
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ def shown(rows: list[Row], texts: int) -> list[tuple[str, ...]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    folder = os.environ.get("LIMELIGHT_REAL_ANSWERS", _BESIDE)
-    parser.add_argument("--answers", type=Path, default=Path(folder))
+    folder = real_answers.folder(_REPOSITORY)
+    parser.add_argument("--answers", type=Path, default=folder, required=folder is None)
     parser.add_argument("--brands", type=int, default=1000)
     parser.add_argument("--names", type=int, default=3, help="per brand")
     parser.add_argument("--rounds", type=int, default=5)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
-FILES = ("chatgpt_run_1.jsonl", "google_ai_mode_run_1.jsonl")
+from devkit import real_answers
+
 _SYLLABLES = (
     "ba",
     "ko",
@@ -27,8 +27,7 @@ _SYLLABLES = (
 
 def answers(folder: Path) -> tuple[list[str], list[str]]:
     """The texts, and the brands that they are labelled with. Raises FileNotFoundError."""
-    lines = (line for name in FILES for line in (folder / name).read_text("utf-8").splitlines())
-    rows = [json.loads(line) for line in lines]
+    rows = [row for _, row in real_answers.answers(folder)]
     labels = {product["brand"] for row in rows for product in row["products_mentioned"]}
     return [row["response"] for row in rows], sorted(filter(None, labels))
 

@@ -58,8 +58,9 @@ class AllInOne:
         self.data.open()
         try:
             tracing.configure(NAME, os.environ.get("LIMELIGHT_OTLP_ENDPOINT"))
-            self._embedded = await Embedded.start(self.data, simulated(self._options))
-            await self._start_services(self._embedded)
+            config = simulated(self._options)
+            self._embedded = await Embedded.start(self.data, config)
+            await self._start_services(self._embedded, config)
         except BaseException:
             await self._close()
             raise
@@ -75,9 +76,13 @@ class AllInOne:
             await self._embedded.stop()
         self.data.close()
 
-    async def _start_services(self, embedded: Embedded) -> None:
+    async def _start_services(self, embedded: Embedded, config: SimulatorConfig) -> None:
+        ours = self._ours(config)
         for spec in SERVICES:
-            settings = load(spec.settings, **await self._settings(embedded, spec))
+            wanted = spec.settings.model_fields
+            given = await embedded.settings_for(spec)
+            given |= {name: value for name, value in ours.items() if name in wanted}
+            settings = load(spec.settings, **given)
             self._services[spec.name] = await spec.build(settings, embedded.log)
         control = Control(self.data, self._replays())
         app = ops_app(self._checks(embedded))
@@ -91,28 +96,13 @@ class AllInOne:
         memory.settle()
         control.announce(ops.url)
 
-    async def _settings(self, embedded: Embedded, spec: Any) -> dict[str, Any]:
-        given = await embedded.settings_for(spec)
-        ours = {
+    def _ours(self, config: SimulatorConfig) -> dict[str, Any]:
+        """What this process fills in of the services' settings."""
+        return {
             "host": self._options.host,
             "port": self._options.port,
             "bootstrap_key": self.data.demo_key(),
-            **self._demo(),
-        }
-        wanted = spec.settings.model_fields
-        return given | {name: value for name, value in ours.items() if name in wanted}
-
-    def _demo(self) -> dict[str, Any]:
-        """What anyone may see and ask; the environment has the last word."""
-        models = simulated(self._options).truth.model_by_id
-        ours = {
-            "demo_tenant": DEMO_TENANT,
-            "demo_models": tuple(f"simulator/{model}" for model in models),
-        }
-        return {
-            name: value
-            for name, value in ours.items()
-            if f"LIMELIGHT_{name.upper()}" not in os.environ
+            **_demo(config),
         }
 
     def _replays(self) -> dict[str, Any]:
@@ -139,3 +129,12 @@ def simulated(options: Options) -> SimulatorConfig:
         raise ValueError(
             f"LIMELIGHT_SIMULATOR_CONFIG: cannot read {options.simulator_config}: {error.strerror}"
         ) from error
+
+
+def _demo(config: SimulatorConfig) -> dict[str, Any]:
+    """What anyone may see and ask; the environment has the last word."""
+    models = tuple(f"simulator/{model}" for model in config.truth.model_by_id)
+    ours = {"demo_tenant": DEMO_TENANT, "demo_models": models}
+    return {
+        name: value for name, value in ours.items() if f"LIMELIGHT_{name.upper()}" not in os.environ
+    }

@@ -23,7 +23,6 @@ class Embedded:
     postgres: EmbeddedPostgres
     redis: EmbeddedRedis
     simulator: RunningSimulator
-    simulated: SimulatorConfig
 
     @classmethod
     async def start(cls, data: DataDir, simulated: SimulatorConfig) -> Embedded:
@@ -35,7 +34,7 @@ class Embedded:
             serve(simulated),
         )
         await log.create_topics(specs())
-        return cls(log, postgres, redis, simulator, simulated)
+        return cls(log, postgres, redis, simulator)
 
     async def settings_for(self, spec: ServiceSpec) -> dict[str, Any]:
         """What the stores fill in of a service's settings, by the names of its fields."""
@@ -44,7 +43,6 @@ class Embedded:
             "redis_url": self.redis.url,
             "simulator_url": self.simulator.base_url,
             "sole_instance": True,
-            "demo_models": tuple(f"simulator/{model.id}" for model in self.simulated.truth.models),
         }
         if "postgres_dsn" in wanted:
             offered["postgres_dsn"] = await self.postgres.database(spec.name)

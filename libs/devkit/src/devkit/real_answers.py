@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FILES = ("chatgpt_run_1", "google_ai_mode_run_1")
+FILES = ("chatgpt_run_1.jsonl", "google_ai_mode_run_1.jsonl")
 Json = dict[str, Any]
 
 
@@ -20,13 +20,13 @@ def folder(repository: Path) -> Path | None:
     """Where they are, None if they are not there."""
     beside = repository.parent / "shared" / "data" / "ai-product-answers"
     found = Path(os.environ.get("LIMELIGHT_REAL_ANSWERS", beside))
-    return found if all((found / f"{name}.jsonl").is_file() for name in FILES) else None
+    return found if all((found / name).is_file() for name in FILES) else None
 
 
 def answers(where: Path) -> Iterator[tuple[str, Json]]:
     """File and line of every answer, in order."""
     for name in FILES:
-        for line in (where / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (where / name).read_text(encoding="utf-8").splitlines():
             yield name, json.loads(line)
 
 
@@ -44,7 +44,7 @@ def import_lines(where: Path) -> list[Json]:
         text, category = questions[at]
         lines.append(
             {
-                "id": f"{name}-{item['query_id']}",
+                "id": f"{name.removesuffix('.jsonl')}-{item['query_id']}",
                 "prompt": text,
                 "tags": [category],
                 "surface": "app",

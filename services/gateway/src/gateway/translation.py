@@ -40,10 +40,8 @@ from gateway.domain.models import (
     PlannedCompletion,
     Prompt,
     Run,
-    RunKind,
-    RunState,
 )
-from gateway.domain.planning import system_text
+from gateway.domain.planning import imported_run, system_text
 from gateway.domain.readings import TextPiece
 
 COMPLETION_DEADLINE = timedelta(hours=24)
@@ -190,19 +188,8 @@ def captured_answer(item: Delivered[AnswerCaptured]) -> CapturedAnswer:
 
 def collection(item: CapturedAnswer, brands: Sequence[Brand], now: datetime) -> Run:
     """The run that holds what was captured in a month and names no import."""
-    return Run(
-        run_id=item.run_id,
-        tenant_id=item.tenant_id,
-        brands=tuple(brands),
-        prompts=(),
-        models=(),
-        samples=1,
-        expected=0,
-        state=RunState.RUNNING,
-        started_at=now,
-        kind=RunKind.IMPORTED,
-        name=f"captured {captured_month(item.captured_at)}",
-    )
+    name = f"captured {captured_month(item.captured_at)}"
+    return imported_run(item.run_id, item.tenant_id, name, brands, now)
 
 
 def text_piece(item: Delivered[CompletionChunked]) -> TextPiece:

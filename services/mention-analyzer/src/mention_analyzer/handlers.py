@@ -34,7 +34,7 @@ async def on_visibility_runs_started(
         event = item.event
         wanted = translation.brand_set(item.tenant_id, event.run_id, event.brands, 1)
         current = await repository.save_brand_set(wanted)
-        parked = await repository.unpark((wanted.tenant_id, wanted.run_id))
+        parked = await repository.unpark(_key(wanted))
         emits += await _analysed(
             [(item, answer) for answer in parked], {_key(current): current}, repository
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,21 +19,21 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
+from contracts.paths import REPOSITORY
+from devkit import real_answers
 from mention_analyzer.domain.models import Brand
 from mention_analyzer.domain.names.matching import matcher
 from mention_analyzer.domain.text.laying_out import lay_out
 from mention_analyzer.domain.text.layout import Place
 
 GOLD = Path(__file__).parents[1] / "gold" / "ambiguous_names.jsonl"
-BESIDE = Path(__file__).parents[4].parent / "shared" / "data" / "ai-product-answers"
-FOLDER = Path(os.environ.get("LIMELIGHT_REAL_ANSWERS", BESIDE))
-FILES = ("chatgpt_run_1.jsonl", "google_ai_mode_run_1.jsonl")
+FOLDER = real_answers.folder(REPOSITORY)
 SEEN = 3  # a label in fewer answers may be a slip
 FIRST_QUERY, VARIATIONS = 2219, 4  # four wordings of one question follow each other
 
 pytestmark = pytest.mark.skipif(
-    not all((FOLDER / name).is_file() for name in FILES),
-    reason=f"no real answers in {FOLDER}: set LIMELIGHT_REAL_ANSWERS to their folder",
+    FOLDER is None,
+    reason="the real answers are not beside this checkout: set LIMELIGHT_REAL_ANSWERS",
 )
 
 
@@ -58,12 +57,8 @@ class Counts:
 
 @cache
 def answers() -> dict[tuple[str, str], dict[str, Any]]:
-    rows = (
-        (name, json.loads(line))
-        for name in FILES
-        for line in (FOLDER / name).read_text("utf-8").splitlines()
-    )
-    return {(name, row["query_id"]): row for name, row in rows}
+    assert FOLDER is not None  # else skipped
+    return {(name, row["query_id"]): row for name, row in real_answers.answers(FOLDER)}
 
 
 def named(name: str) -> Brand:

@@ -88,7 +88,6 @@ Reader = Annotated[ApiKey, Depends(_with(Scope.READ))]
 Writer = Annotated[ApiKey, Depends(_with(Scope.WRITE))]
 Admin = Annotated[ApiKey, Depends(_with(Scope.ADMIN))]
 Operator = Annotated[ApiKey, Depends(_with(Scope.OPERATOR))]
-Caller = Reader
 
 
 async def _streaming(key: Reader, ports: PortsOf) -> AsyncIterator[ApiKey]:

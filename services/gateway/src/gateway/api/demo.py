@@ -13,7 +13,7 @@ from gateway.api.access import spend
 from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
 from gateway.domain.access import Scope, Tier
-from gateway.domain.errors import Forbidden, InvalidRun
+from gateway.domain.errors import Forbidden, InvalidRun, no_run
 from gateway.domain.limits import Demo
 from gateway.domain.models import ApiKey, RunKind
 from gateway.middleware import BUCKET
@@ -119,7 +119,7 @@ async def _check_asked(run_id: UUID, visitor: ApiKey, ports: Ports) -> None:
     """Answers that someone has imported are not for everyone."""
     status = await runs.own_run(ports, visitor, run_id)
     if status.run.kind is not RunKind.ASKED:
-        raise runs.no_run(run_id)
+        raise no_run(run_id)
 
 
 def _models(body: DemoRunRequest, demo: Demo) -> list[str]:

@@ -14,7 +14,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from gateway.api.access import Streamer
 from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
-from gateway.api.runs import RunId, no_run
+from gateway.api.runs import RunId
+from gateway.domain.errors import no_run
 from gateway.domain.live import Coalescer
 from gateway.domain.ports import TextStream
 from gateway.domain.readings import RunMoved, RunStatus, TextPiece

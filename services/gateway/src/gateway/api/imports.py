@@ -19,7 +19,8 @@ from gateway.api.runs import IdempotencyKey, RunId, created, idempotency, revisi
 from gateway.commands.imports import Taken, add_to_import, open_import
 from gateway.commands.runs import Idempotency, WantedBrands
 from gateway.domain.errors import InvalidImport, UnsupportedMedia, WrongKind
-from gateway.domain.models import CapturedAnswer, Run, RunKind, RunState, StoredResponse
+from gateway.domain.models import CapturedAnswer, Run, RunKind, StoredResponse
+from gateway.domain.planning import imported_run
 from gateway.schemas.imports import (
     CSV,
     NDJSON,
@@ -91,7 +92,7 @@ async def open_one(
     They become a run of their own, with a report like any other. Broken lines are left out and
     listed with their numbers; the good ones are taken in.
     """
-    run = _draft(caller.tenant_id, name)
+    run = imported_run(new_id(), caller.tenant_id, name, (), datetime.now(UTC))
     read = await _read(request, caller.tenant_id, run.run_id)
     key = await _idempotency(request, idempotency_key)
 
@@ -154,22 +155,6 @@ async def _idempotency(request: Request, key: str | None) -> Idempotency | None:
     digest = hashlib.sha256(await request.body()).hexdigest()
     kind = request.headers.get("content-type", "")
     return idempotency("POST", f"{request.url.path}?{request.url.query}", key, f"{kind}\n{digest}")
-
-
-def _draft(tenant_id: str, name: str | None) -> Run:
-    return Run(
-        run_id=new_id(),
-        tenant_id=tenant_id,
-        brands=(),
-        prompts=(),
-        models=(),
-        samples=1,
-        expected=0,
-        state=RunState.RUNNING,
-        started_at=datetime.now(UTC),
-        kind=RunKind.IMPORTED,
-        name=name,
-    )
 
 
 def _accepted(run_id: UUID, upload: Upload, taken: Taken) -> ImportAccepted:

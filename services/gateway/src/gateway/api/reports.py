@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from gateway.api.access import Reader
 from gateway.api.errors import errors
 from gateway.api.ports import Ports, PortsOf
-from gateway.api.runs import Revision, RunId, no_run, revision_of
+from gateway.api.runs import Revision, RunId, revision_of
+from gateway.domain.errors import no_run
 from gateway.domain.metrics import VERSION
 from gateway.domain.models import ApiKey
 from gateway.domain.readings import CachedReport, Findings, RevisionOf

@@ -25,7 +25,7 @@ from gateway.commands.runs import (
 )
 from gateway.domain.catalog import Estimate
 from gateway.domain.costing import estimate
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NotFound, no_run
 from gateway.domain.models import ApiKey, Prompt, Run, RunState, StoredResponse
 from gateway.domain.readings import RevisionOf, RunStatus
 from gateway.domain.rules import request_hash
@@ -171,11 +171,6 @@ async def revision_of(
     if latest is None:
         raise no_run(run_id)
     raise NotFound(f"run {run_id} has no revision {revision}", f"the latest is {latest.revision}")
-
-
-def no_run(run_id: UUID) -> NotFound:
-    """What is said of a run that is not there, or not the caller's."""
-    return NotFound(f"no run {run_id}", "check the id; runs of other tenants are not shown")
 
 
 def created(stored: StoredResponse) -> Response:

@@ -14,7 +14,7 @@ from bus.store import T, TransactionalStore
 from gateway.commands.events import Origins, cancelled, reanalysis, run_events
 from gateway.domain.catalog import Price
 from gateway.domain.costing import check_budget, check_models
-from gateway.domain.errors import IdempotencyConflict, NotFound
+from gateway.domain.errors import IdempotencyConflict, NotFound, no_run
 from gateway.domain.models import Brand, Run, StoredResponse
 from gateway.domain.planning import check_brands, check_run, input_hash, plan
 from gateway.domain.ports import RunRepository
@@ -150,7 +150,7 @@ async def reanalyse(
         wanted = None if brands is None else await brands.found(repository, tenant_id)
         made = await repository.add_revision(tenant_id, run_id, wanted, origins.now)
         if made is None:
-            raise NotFound(f"no run {run_id}", "check the id; runs of other tenants are not shown")
+            raise no_run(run_id)
         await transaction.add([reanalysis(origins, *made)])
         hit("command-before-commit")
     hit("command-after-commit")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 
 class GatewayError(Exception):
     """Base: ``code`` is a stable word, ``hint`` says what to do."""
@@ -109,3 +111,8 @@ class TooManyStreams(RateLimited):
     """The key has as many streams open as its tier allows."""
 
     code = "too-many-streams"
+
+
+def no_run(run_id: UUID) -> NotFound:
+    """What is said of a run that is not there, or not the caller's."""
+    return NotFound(f"no run {run_id}", "check the id; runs of other tenants are not shown")

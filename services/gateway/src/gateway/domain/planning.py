@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from gateway.domain.errors import InvalidRun
-from gateway.domain.models import Brand, PlannedCompletion, Prompt, Run
+from gateway.domain.models import Brand, PlannedCompletion, Prompt, Run, RunKind, RunState
 from gateway.domain.rules import folded
 
 _COMPLETIONS = UUID("9d0c9c5e-52a4-5f0b-8f6f-0a4a55a0c1de")
@@ -83,6 +84,25 @@ def plan(run: Run) -> Iterable[PlannedCompletion]:
                 completion_id = uuid5(_COMPLETIONS, name)
                 seed = completion_id.int & 0x7FFFFFFF
                 yield PlannedCompletion(completion_id, prompt, model, sample, seed)
+
+
+def imported_run(
+    run_id: UUID, tenant_id: str, name: str | None, brands: Sequence[Brand], now: datetime
+) -> Run:
+    """A run for answers that are given elsewhere; it grows as they come."""
+    return Run(
+        run_id=run_id,
+        tenant_id=tenant_id,
+        brands=tuple(brands),
+        prompts=(),
+        models=(),
+        samples=1,
+        expected=0,
+        state=RunState.RUNNING,
+        started_at=now,
+        kind=RunKind.IMPORTED,
+        name=name,
+    )
 
 
 def captured_id(run_id: UUID, given: str | None, *content: str) -> UUID:
