@@ -100,8 +100,9 @@ def test_body_has_no_field_that_the_model_does_not_know(example: Example) -> Non
 @each_example
 def test_key_and_subject_are_the_key_of_the_event(example: Example) -> None:
     topic = topic_named(example.topic)
-    key = topic.key_of(topic.event.model_validate_json(example.value))
-    assert example.key.decode() == key == envelope_of(example).subject
+    event, envelope = topic.event.model_validate_json(example.value), envelope_of(example)
+    assert topic.key_of(event) == envelope.subject
+    assert topic.record_key(event, envelope.tenant_id) == example.key.decode()
 
 
 @each_example

@@ -7,7 +7,7 @@ import re
 import pytest
 from contracts.telemetry import METRICS, Metric
 
-UNITS = ("_seconds", "_records", "_calls", "_bytes", "_ratio")
+UNITS = ("_seconds", "_records", "_calls", "_bytes", "_ratio", "_users")
 NAME = re.compile(r"^limelight_[a-z]+(_[a-z]+)*$")
 UNBOUNDED = {"tenant", "tenant_id", "run_id", "completion_id", "id", "key", "message", "model"}
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -67,9 +67,14 @@ def is_bare(headers: Iterable[tuple[str, bytes]]) -> bool:
     return not any(name.startswith("ce_") for name, _ in headers)
 
 
-def bare(event_type: str, subject: str, tenant_id: str, timestamp_ms: int) -> Envelope:
-    """The envelope of a record without headers: what it is about is what tells it from others."""
-    event_id = derived_id(event_type, subject, tenant_id, 0)
+def bare(
+    event_type: str, subject: str, tenant_id: str, timestamp_ms: int, *, identity: str | None = None
+) -> Envelope:
+    """The envelope of a record without headers: its ``identity`` is what tells it from others.
+
+    Without one it is what the record is about.
+    """
+    event_id = derived_id(event_type, identity or subject, tenant_id, 0)
     return Envelope(
         id=event_id,
         source=OUTSIDE,

@@ -25,8 +25,9 @@ _TOPICS = """\
 ## Topics
 
 The key names the field whose value is the record key: records with equal keys stay in order, and
-nothing else does. A consumer group has the name of its service. Records older than the retention
-are deleted; a compacted topic keeps the last record per key for ever.
+nothing else does. Where ids that tenants give are compacted the key is `<tenant>/<id>`. A consumer
+group has the name of its service. Records older than the retention are deleted; a compacted topic
+keeps the last record per key for ever.
 """
 _ENVELOPE = """\
 ## Headers of every record
@@ -92,12 +93,16 @@ def _topic_row(topic: Topic[Event]) -> Sequence[str]:
     return (
         f"[{topic.name}](#{_anchor(topic.name)})",
         topic.purpose,
-        f"`{topic.key}`",
+        _key(topic),
         str(topic.partitions),
         _retention(topic.retention),
         ", ".join(topic.producers),
         ", ".join(topic.consumers),
     )
+
+
+def _key(topic: Topic[Event]) -> str:
+    return f"tenant, `{topic.key}`" if topic.tenant_in_key else f"`{topic.key}`"
 
 
 def _header_table() -> str:

@@ -179,6 +179,48 @@ LOOP_LAG = Metric(
     "How much later than asked the event loop ran a timer: work that blocks it shows here.",
     ("service",),
 )
+EVENTS_PUBLISHED = Metric(
+    "limelight_events_published_total",
+    "counter",
+    "Events that a service without an outbox published and the log acknowledged.",
+    ("service", "topic"),
+)
+TEXTS_EMBEDDED = Metric(
+    "limelight_texts_embedded_total",
+    "counter",
+    "Texts turned into vectors: messages, answers, campaigns, intents, queries.",
+    ("service", "kind"),
+)
+EMBEDDING_SECONDS = Metric(
+    "limelight_embedding_seconds",
+    "histogram",
+    "Time the embedding model took for one batch of texts.",
+    ("service", "lane"),
+)
+REFRESH_WAITING = Metric(
+    "limelight_refresh_waiting_users",
+    "gauge",
+    "Users whose surroundings changed and who wait to be computed again.",
+    ("service",),
+)
+REFRESH_OLDEST = Metric(
+    "limelight_refresh_oldest_seconds",
+    "gauge",
+    "How long the longest waiting of them has been waiting; 0 if there is none.",
+    ("service",),
+)
+RECOMMENDATIONS_READ = Metric(
+    "limelight_recommendations_read_total",
+    "counter",
+    "Recommendations that were asked for, by their source; unready: the read model was rebuilding.",
+    ("service", "source"),
+)
+READ_MODEL_READY = Metric(
+    "limelight_read_model_ready",
+    "gauge",
+    "1 if the read model of recommendations is complete, 0 while it is rebuilt from its topics.",
+    ("service",),
+)
 
 METRICS: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)

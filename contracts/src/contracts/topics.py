@@ -19,6 +19,19 @@ from contracts.events.completion import (
     CompletionFinished,
     CompletionRequested,
 )
+from contracts.events.marketing import (
+    AffinityChanged,
+    CampaignChanged,
+    CampaignEmbedded,
+    ConversationRecorded,
+    EngagementRecorded,
+    PopularCampaignsChanged,
+    RecommendationChanged,
+    SearchAnswered,
+    SearchRequested,
+    UserEmbedded,
+    UserForgotten,
+)
 from contracts.events.visibility import (
     AnswerAnalyzed,
     AnswerCaptured,
@@ -39,7 +52,11 @@ class Topic(Generic[E]):
     ``key`` names the field of the entity whose state consumers overwrite, never the run: one run
     must spread over all partitions. ``retention`` None means compacted. A ``public`` topic also
     takes records of producers outside, and of such that send no ``ce_*`` headers: its event has a
-    field ``tenant_id``.
+    field ``tenant_id``. Without headers an event is known again by the fields of ``identity``, or
+    by its key if there are none.
+
+    Compaction keeps one record per key of all tenants: where tenants give the ids themselves the
+    key has to name the tenant too (``tenant_in_key``), and is ``<tenant>/<id>``.
     """
 
     name: str
@@ -52,6 +69,8 @@ class Topic(Generic[E]):
     retention: timedelta | None = WEEK
     max_record_bytes: int = 1_048_576
     public: bool = False
+    identity: tuple[str, ...] = ()
+    tenant_in_key: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -60,10 +79,22 @@ class Topic(Generic[E]):
             raise ValueError(f"{self.event.__name__} has no field {self.key!r} to key by")
         if self.public and "tenant_id" not in self.event.model_fields:
             raise ValueError(f"{self.event.__name__} is public and has no field tenant_id")
+        if unknown := set(self.identity) - set(self.event.model_fields):
+            raise ValueError(f"{self.event.__name__} has no fields {sorted(unknown)}")
 
     def key_of(self, event: E) -> str:
-        """The record key and CloudEvents subject of an event."""
+        """The CloudEvents subject of an event: what it is about."""
         return str(getattr(event, self.key))
+
+    def record_key(self, event: E, tenant_id: str) -> str:
+        """The key of its record: the subject, with the tenant where that is part of the key."""
+        subject = self.key_of(event)
+        return f"{tenant_id}/{subject}" if self.tenant_in_key else subject
+
+    def identity_of(self, event: E) -> str:
+        """What tells the event from others of its tenant."""
+        values = [str(getattr(event, name)) for name in self.identity]
+        return "\n".join(values) or self.key_of(event)
 
 
 VISIBILITY_RUN_STARTED = Topic(
@@ -88,7 +119,7 @@ COMPLETION_FINISHED = Topic(
     key="completion_id",
     purpose="What a model answered, or why it did not.",
     producers=("llm-executor",),
-    consumers=("mention-analyzer", "gateway"),
+    consumers=("mention-analyzer", "gateway", "embedding"),
 )
 COMPLETION_CHUNKED = Topic(
     name="completion.chunked.v1",
@@ -140,7 +171,113 @@ ANSWER_ANALYZED = Topic(
     key="completion_id",
     purpose="Which brands an answer names, and where.",
     producers=("mention-analyzer",),
+    consumers=("gateway", "graph-loader"),
+)
+CONVERSATION_RECORDED = Topic(
+    name="conversation.recorded.v1",
+    event=ConversationRecorded,
+    key="user_id",
+    purpose="What a user said; also from producers outside.",
+    producers=("gateway",),
+    consumers=("embedding", "graph-loader"),
+    max_record_bytes=4_194_304,
+    public=True,
+    identity=("user_id", "conversation_id", "messages"),
+)
+ENGAGEMENT_RECORDED = Topic(
+    name="engagement.recorded.v1",
+    event=EngagementRecorded,
+    key="user_id",
+    purpose="What a user did with a campaign; also from producers outside.",
+    producers=("gateway",),
+    consumers=("graph-loader", "recommender"),
+    public=True,
+    identity=("engagement_id",),
+)
+CAMPAIGN_CHANGED = Topic(
+    name="campaign.changed.v1",
+    event=CampaignChanged,
+    key="campaign_id",
+    purpose="A campaign as it is now; also from producers outside.",
+    producers=("gateway",),
+    consumers=("embedding", "graph-loader", "recommender", "gateway"),
+    retention=None,
+    public=True,
+    identity=("campaign_id", "changed_at"),
+    tenant_in_key=True,
+)
+CAMPAIGN_EMBEDDED = Topic(
+    name="campaign.embedded.v1",
+    event=CampaignEmbedded,
+    key="campaign_id",
+    purpose="The vector of a campaign, by which alike ones are told.",
+    producers=("embedding",),
+    consumers=("recommender",),
+    retention=None,
+    tenant_in_key=True,
+)
+USER_EMBEDDED = Topic(
+    name="user.embedded.v1",
+    event=UserEmbedded,
+    key="user_id",
+    purpose="Who says similar things to what a user says, and what they want.",
+    producers=("embedding",),
+    consumers=("graph-loader",),
+)
+AFFINITY_CHANGED = Topic(
+    name="affinity.changed.v1",
+    event=AffinityChanged,
+    key="user_id",
+    purpose="Which campaigns are connected to a user, how strongly and why.",
+    producers=("graph-loader",),
+    consumers=("recommender",),
+)
+RECOMMENDATION_CHANGED = Topic(
+    name="recommendation.changed.v1",
+    event=RecommendationChanged,
+    key="user_id",
+    purpose="The campaigns that a user should see next.",
+    producers=("recommender",),
     consumers=("gateway",),
+    retention=None,
+    tenant_in_key=True,
+)
+POPULAR_CAMPAIGNS_CHANGED = Topic(
+    name="popular-campaigns.changed.v1",
+    event=PopularCampaignsChanged,
+    key="list_id",
+    purpose="The campaigns for those of whom nothing is known.",
+    producers=("recommender",),
+    consumers=("gateway",),
+    retention=None,
+    tenant_in_key=True,
+)
+USER_FORGOTTEN = Topic(
+    name="user.forgotten.v1",
+    event=UserForgotten,
+    key="user_id",
+    purpose="Everything about a user is to be removed.",
+    producers=("gateway",),
+    consumers=("embedding", "graph-loader", "recommender", "gateway"),
+    retention=timedelta(days=30),
+)
+SEARCH_REQUESTED = Topic(
+    name="search.requested.v1",
+    event=SearchRequested,
+    key="search_id",
+    purpose="A search by meaning over conversations and answers.",
+    producers=("gateway",),
+    consumers=("embedding",),
+    retention=timedelta(days=1),
+)
+SEARCH_ANSWERED = Topic(
+    name="search.answered.v1",
+    event=SearchAnswered,
+    key="search_id",
+    purpose="What a search found.",
+    producers=("embedding",),
+    consumers=("gateway",),
+    retention=timedelta(days=1),
 )
 
 TOPICS: tuple[Topic[Event], ...] = (  # type: ignore[assignment]
@@ -153,6 +290,17 @@ TOPICS: tuple[Topic[Event], ...] = (  # type: ignore[assignment]
     REANALYSIS_REQUESTED,
     ANSWER_CAPTURED,
     ANSWER_ANALYZED,
+    CONVERSATION_RECORDED,
+    ENGAGEMENT_RECORDED,
+    CAMPAIGN_CHANGED,
+    CAMPAIGN_EMBEDDED,
+    USER_EMBEDDED,
+    AFFINITY_CHANGED,
+    RECOMMENDATION_CHANGED,
+    POPULAR_CAMPAIGNS_CHANGED,
+    USER_FORGOTTEN,
+    SEARCH_REQUESTED,
+    SEARCH_ANSWERED,
 )
 
 

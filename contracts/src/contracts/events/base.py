@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 ModelName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/\S+$", min_length=3, max_length=200)
@@ -26,6 +35,19 @@ Usd = Annotated[
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 """An open set of words. Readers must expect words they do not know."""
+
+
+_FROM, _TO = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _of_our_time(at: datetime) -> datetime:
+    if not _FROM <= at < _TO:
+        raise ValueError(f"{at.isoformat()} is not between 1970 and 2200")
+    return at
+
+
+OfOurTime = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+"""A time that producers outside tell: one that every zone and every store can hold."""
 
 
 class Event(BaseModel):

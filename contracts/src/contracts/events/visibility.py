@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-from contracts.events.base import Event, Part, Slug
+from contracts.events.base import Event, OfOurTime, Part, Slug
 
 Surface = Literal["api", "app", "import"]
 """Where an answer was given: asked over an API, seen in an assistant's app, or unknown."""
 
 AnsweringModel = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """``provider/model`` of answers asked for here, whatever the capturing tool says of others."""
-
-
-_FROM, _TO = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _of_our_time(at: datetime) -> datetime:
-    if not _FROM <= at < _TO:
-        raise ValueError(f"{at.isoformat()} is not between 1970 and 2200")
-    return at
-
-
-OfOurTime = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
-"""A time that producers outside tell: one that every zone and every store can hold."""
 
 
 class TrackedBrand(Part):
