@@ -13,7 +13,7 @@ from bus.errors import Poison
 from bus.record import Headers, Record
 from contracts.envelope import OUTSIDE, Envelope, to_headers
 from contracts.events.base import Event
-from contracts.topics import ANSWER_CAPTURED, TOPICS, Topic, topic_named
+from contracts.topics import ANSWER_CAPTURED, CONVERSATION_RECORDED, TOPICS, Topic, topic_named
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -155,3 +155,17 @@ def test_a_timestamp_may_be_any_number(at: int) -> None:
         assert poison.reason == "bad-header"  # noqa: PT017 - most numbers are times, too
     else:
         assert found.envelope.time.tzinfo is UTC
+
+
+def talk(conversation_id: str, *texts: str) -> Record:
+    said = [{"text": text, "sent_at": "2026-11-02T18:20:00Z"} for text in texts]
+    body = {"conversation_id": conversation_id, "user_id": "ada", "messages": said}
+    value = json.dumps(body | {"tenant_id": "tenant-a"}).encode()
+    return Record(CONVERSATION_RECORDED.name, 0, 0, b"ada", value, (), AT)
+
+
+def test_what_one_person_says_twice_is_two_events() -> None:
+    """The key is the person: it does not tell what they say from one another."""
+    ids = {read(talk(*said)).envelope.id for said in (("c-1", "a"), ("c-2", "a"), ("c-1", "b"))}
+    assert len(ids) == 3
+    assert read(talk("c-1", "a")).envelope.id in ids

@@ -56,12 +56,21 @@ def decode(topics: Mapping[str, Topic[Event]], record: Record) -> Delivered[Even
     value = _body(topic, record)
     if topic.public and is_bare(record.headers):
         event = _event(topic, value)
-        return Delivered(event, _bare_envelope(topic, event, record), record)
+        return _keyed(topic, Delivered(event, _bare_envelope(topic, event, record), record))
     envelope = _envelope(topic, record)
     event = _event(topic, value)
     if envelope.subject != topic.key_of(event):
         raise Poison("wrong-key", f"ce_subject is not the event's {topic.key}")
-    return Delivered(event, envelope, record)
+    return _keyed(topic, Delivered(event, envelope, record))
+
+
+def _keyed(topic: Topic[Event], item: Delivered[Event]) -> Delivered[Event]:
+    """Compaction goes by the record's key: where that names the tenant, it must be right."""
+    if topic.tenant_in_key:
+        wanted = topic.record_key(item.event, item.tenant_id)
+        if item.record.key != wanted.encode():
+            raise Poison("wrong-key", f"the record's key is not <tenant>/<{topic.key}>")
+    return item
 
 
 def _body(topic: Topic[Event], record: Record) -> bytes:
@@ -88,7 +97,13 @@ def _bare_envelope(topic: Topic[Event], event: Event, record: Record) -> Envelop
     if not tenant_id:
         raise Poison("bad-header", "without ce_* headers the body needs a tenant_id")
     try:
-        return bare(topic.name, topic.key_of(event), tenant_id, record.timestamp_ms)
+        return bare(
+            topic.name,
+            topic.key_of(event),
+            tenant_id,
+            record.timestamp_ms,
+            identity=topic.identity_of(event),
+        )
     except (ValueError, OverflowError, OSError) as error:
         raise Poison("bad-header", "the record's timestamp is in no year from 1 to 9999") from error
 

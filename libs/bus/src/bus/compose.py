@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from contracts.topics import Topic
@@ -17,6 +18,7 @@ from bus.lag import lag_meter
 from bus.outbox import Outbox
 from bus.port import Log
 from bus.pruning import inbox_retention, pruner
+from bus.publishing import Publisher, PublishingApply, Reaction
 from bus.relay import Relay
 from bus.replay import Replays
 from bus.retry import RetryPolicy
@@ -82,6 +84,54 @@ async def convergent(
     replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
     checks = {"consumer": consumer.healthy, "relay": relay.healthy}
     return Service([relay, consumer, lag_meter(log, name, topics)], checks, replays)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Topics that one consumer reads: what is slow in one lane keeps no other waiting."""
+
+    name: str
+    reactions: Sequence[Reaction[Any]]
+    batch: int = 500
+
+
+async def publishing(
+    name: str,
+    log: Log,
+    publisher: Publisher,
+    lanes: Sequence[Lane],
+    *,
+    clock: Clock | None = None,
+    policy: RetryPolicy | None = None,
+) -> Service:
+    """A service whose effects may be applied again, and which publishes before it commits (R4)."""
+    clock = clock or SystemClock()
+    dead_letters = DeadLetters(await log.producer(), name, clock)
+    every = [reaction for lane in lanes for reaction in lane.reactions]
+    topics = {reaction.topic.name: reaction.topic for reaction in every}
+    consumers = {
+        f"consumer-{lane.name}": BatchConsumer(
+            log=log,
+            group=name,
+            topics=[reaction.topic for reaction in lane.reactions],
+            apply=PublishingApply(name, lane.reactions, publisher, clock),
+            dead_letters=dead_letters,
+            policy=policy,
+            max_records=lane.batch,
+        )
+        for lane in lanes
+    }
+    replays = Replays(
+        log, name, topics, PublishingApply(name, every, publisher, clock), dead_letters
+    )
+    parts: list[Component] = [
+        publisher,
+        *consumers.values(),
+        lag_meter(log, name, list(topics.values())),
+    ]
+    return Service(
+        parts, {check: consumer.healthy for check, consumer in consumers.items()}, replays
+    )
 
 
 async def listening(

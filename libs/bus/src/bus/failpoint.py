@@ -10,6 +10,8 @@ POINTS = (
     "consumer-after-decode",
     "consumer-before-commit",
     "consumer-after-commit",
+    "consumer-before-publish",
+    "consumer-after-publish",
     "consumer-after-offset",
     "dead-letter-before-send",
     "dead-letter-after-send",

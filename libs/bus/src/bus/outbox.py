@@ -79,7 +79,7 @@ def originate(topic: Topic[E], event: E, envelope: Envelope) -> OutboxRow:
     limit = topic.max_record_bytes - HEADER_BYTES
     if len(payload) > limit:
         raise RecordTooLarge(f"{topic.name}: {len(payload)} bytes, allowed are {limit}")
-    return OutboxRow(envelope, topic.key_of(event), payload)
+    return OutboxRow(envelope, topic.record_key(event, envelope.tenant_id), payload)
 
 
 def derive(

@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.topics import TOPICS, Topic, dlq_name
 
-from bus.port import TopicSpec
+from bus.port import Log, TopicSpec
 
 DLQ_RETENTION = timedelta(days=30)
 # A dead letter is its record plus the reason; an oversized record must still fit.
@@ -18,6 +18,13 @@ DLQ_MAX_BYTES = 16 * 1_048_576
 def specs(topics: Sequence[Topic[Any]] = TOPICS) -> list[TopicSpec]:
     """What ``Log.create_topics`` needs to be told; the only way in which topics come to be."""
     return [spec for topic in topics for spec in (_main(topic), *_dlqs(topic))]
+
+
+async def provision(log: Log) -> list[str]:
+    """Create what is missing; the names of what was. Raises LogUnavailable."""
+    wanted, before = specs(), await log.topics()
+    await log.create_topics(wanted)
+    return sorted({spec.name for spec in wanted} - before)
 
 
 def _main(topic: Topic[Any]) -> TopicSpec:

@@ -1,0 +1,150 @@
+"""Convergent consumers (R4 of the delivery design): effect, publish, acknowledged, commit.
+
+The effect of a batch may be applied again without harm, so that no inbox is kept. What it causes
+is published before its offsets are committed: a crash in between applies and publishes again,
+with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Generic, TypeVar
+
+from contracts.envelope import Envelope
+from contracts.events.base import Event
+from contracts.telemetry import EVENT_AGE, EVENTS_PUBLISHED, RECORDS
+from contracts.topics import Topic
+from runtime.clock import Clock
+from runtime.deadline import Deadline
+from runtime.ids import new_id
+from runtime.metrics import counter, histogram
+
+from bus import tracing
+from bus.apply import Batch
+from bus.codec import Emit
+from bus.errors import LogUnavailable
+from bus.failpoint import hit
+from bus.outbox import OutboxRow, derive, originate
+from bus.port import Log, Producer
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Reaction(Generic[E]):
+    """A topic and the handler of its events, whose effect may come again without harm."""
+
+    topic: Topic[E]
+    handle: Callable[[Batch[E]], Awaitable[Sequence[Emit]]]
+
+
+class Publisher:
+    """Sends events of a service and returns when the log has acknowledged them."""
+
+    def __init__(self, service: str, log: Log, clock: Clock) -> None:
+        self._service = service
+        self._source = log
+        self._clock = clock
+        self._producer: Producer | None = None
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = await self._source.producer()
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Close; nothing is held back."""
+        if self._producer is not None:
+            await self._producer.close()
+
+    async def originate(
+        self, topic: Topic[E], events: Sequence[tuple[str, E]], correlation_id: str | None = None
+    ) -> None:
+        """Publish (tenant, event) pairs that no single event has caused. Raises LogUnavailable."""
+        await self.send([self._row(topic, *pair, correlation_id) for pair in events])
+
+    async def send(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish in order. Raises LogUnavailable, RecordTooLarge."""
+        if not rows:
+            return
+        if self._producer is None:
+            raise LogUnavailable("not connected yet")
+        spans = [tracing.start_send(row.envelope) for row in rows]
+        try:
+            await self._producer.send(
+                [
+                    row.record(tracing.traceparent_of(span))
+                    for row, span in zip(rows, spans, strict=True)
+                ]
+            )
+        finally:
+            for span in spans:
+                span.end()
+        for topic, number in Counter(row.topic for row in rows).items():
+            counter(EVENTS_PUBLISHED).labels(self._service, topic).inc(number)
+
+    def _row(
+        self, topic: Topic[E], tenant_id: str, event: E, correlation_id: str | None
+    ) -> OutboxRow:
+        event_id = str(new_id())
+        envelope = Envelope(
+            id=event_id,
+            source=self._service,
+            type=topic.name,
+            time=self._clock.now(),
+            subject=topic.key_of(event),
+            tenant_id=tenant_id,
+            correlation_id=correlation_id or event_id,
+        )
+        return originate(topic, event, envelope)
+
+
+class PublishingApply:
+    """Runs the handlers of a service and publishes what they return."""
+
+    def __init__(
+        self, service: str, reactions: Sequence[Reaction[Any]], publisher: Publisher, clock: Clock
+    ) -> None:
+        self._service = service
+        self._handlers = {item.topic.name: item.handle for item in reactions}
+        self._publisher = publisher
+        self._clock = clock
+
+    async def __call__(self, batch: Batch[Event]) -> None:
+        """Apply ``batch`` in order, topic by topic."""
+        if not batch:
+            return
+        spans = [tracing.start_process(self._service, item.envelope, item.record) for item in batch]
+        traces = {
+            item.envelope.id: tracing.traceparent_of(span)
+            for item, span in zip(batch, spans, strict=True)
+        }
+        try:
+            emits = await self._handle(batch)
+            hit("consumer-before-publish")
+            await self._publisher.send(derive(emits, self._service, self._clock.now(), traces))
+            hit("consumer-after-publish")
+        except Exception as error:
+            for span in spans:
+                tracing.failed(span, error)
+            raise
+        finally:
+            for span in spans:
+                span.end()
+        self._count(batch)
+
+    async def _handle(self, batch: Batch[Event]) -> list[Emit]:
+        emits: list[Emit] = []
+        for topic, items in groupby(batch, key=lambda item: item.record.topic):
+            emits.extend(await self._handlers[topic](list(items)))
+        return emits
+
+    def _count(self, batch: Batch[Event]) -> None:
+        now = self._clock.now()
+        for item in batch:
+            topic = item.record.topic
+            counter(RECORDS).labels(self._service, topic, "applied").inc()
+            age = (now - item.envelope.time).total_seconds()
+            histogram(EVENT_AGE).labels(self._service, topic).observe(max(0.0, age))

@@ -1,0 +1,198 @@
+"""Convergent consumers: their effect may come again, what it causes is told before the commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from bus import failpoint
+from bus.codec import Delivered, Emit, decode
+from bus.compose import Lane, publishing
+from bus.errors import LogUnavailable, Permanent, Poison, RecordTooLarge, Unavailable
+from bus.host import Service
+from bus.lag import lag
+from bus.local import LocalLog
+from bus.publishing import Publisher, Reaction
+from bus.record import OutRecord, Record
+from contracts.envelope import to_headers
+from contracts.events.base import Event
+from contracts.topics import Topic
+from devkit.conformance.polling import read_all
+from libs.bus.tests.toy_delivery import (
+    BOOKED,
+    DLQ,
+    GROUP,
+    PLACED,
+    OrderBooked,
+    OrderPlaced,
+    envelope,
+    order,
+    quick,
+    reasons,
+    send,
+    until,
+)
+from libs.bus.tests.toy_service import published, told
+from runtime.clock import SystemClock
+from runtime.deadline import Deadline
+
+pytestmark = [pytest.mark.usefixtures("quick_loops"), pytest.mark.asyncio]
+
+
+class Shelf:
+    """Keeps the highest number of every account; hearing one again changes nothing."""
+
+    def __init__(self) -> None:
+        self.highest: dict[str, int] = {}
+        self.calls = 0
+        self.failing: dict[int, Exception] = {}
+
+    async def on_orders_placed(self, batch: Sequence[Delivered[OrderPlaced]]) -> Sequence[Emit]:
+        self.calls += 1
+        return [self._put(item) for item in batch]
+
+    def _put(self, item: Delivered[OrderPlaced]) -> Emit:
+        placed = item.event
+        if placed.number in self.failing:
+            raise self.failing[placed.number]
+        self.highest[placed.account] = max(placed.number, self.highest.get(placed.account, -1))
+        return item.emit(BOOKED, OrderBooked(account=placed.account, number=placed.number))
+
+
+async def made(log: LocalLog, shelf: Shelf) -> Service:
+    clock = SystemClock()
+    lane = Lane("orders", [Reaction(PLACED, shelf.on_orders_placed)], batch=10)
+    return await publishing(GROUP, log, Publisher(GROUP, log, clock), [lane], policy=quick())
+
+
+@asynccontextmanager
+async def shelving(log: LocalLog, shelf: Shelf) -> AsyncIterator[Service]:
+    service = await made(log, shelf)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop(Deadline(5))
+
+
+async def no_lag(log: LocalLog) -> None:
+    async def done() -> bool:
+        return await lag(log, PLACED.name, GROUP) == 0
+
+    await until(done, "no lag")
+
+
+async def test_what_an_event_causes_is_published_with_its_cause(log: LocalLog) -> None:
+    await send(log, [order("a", 1), order("b", 2), order("a", 3)])
+    shelf = Shelf()
+    async with shelving(log, shelf) as service:
+        assert await service.checks["consumer-orders"]()
+        await no_lag(log)
+    assert shelf.highest == {"a": 3, "b": 2}
+    bookings = await published(log)
+    assert told(bookings) == {"a": [1, 3], "b": [2]}
+    causes = {(item.envelope.subject, item.envelope.causation_id) for item in bookings}
+    assert ("a", envelope("a", 1).id) in causes
+    assert {item.envelope.source for item in bookings} == {GROUP}
+
+
+@pytest.mark.parametrize("point", ["consumer-before-publish", "consumer-after-publish"])
+async def test_after_a_crash_the_same_ids_are_told_again(log: LocalLog, point: str) -> None:
+    class Crash(BaseException):
+        pass
+
+    def die(passed: str) -> None:
+        if passed == point:
+            failpoint.install(None)
+            raise Crash
+
+    await send(log, [order("a", 1), order("a", 2)])
+    shelf = Shelf()
+    failpoint.install(die)
+    service = await made(log, shelf)
+    await service.start()
+
+    async def dead() -> bool:
+        return not await service.checks["consumer-orders"]()
+
+    await until(dead, "the consumer died")
+    assert await lag(log, PLACED.name, GROUP) == 2
+    await service.stop(Deadline(1))
+    async with shelving(log, shelf):
+        await no_lag(log)
+    told_by_id = {item.envelope.id: item.event for item in await published(log)}
+    assert len(told_by_id) == 2  # one id for each cause, however often it was told
+    assert shelf.highest == {"a": 2}
+
+
+async def test_a_bad_record_is_buried_and_costs_no_other(log: LocalLog) -> None:
+    await send(log, [order("a", 1), order("a", 2), order("a", 3)])
+    shelf = Shelf()
+    shelf.failing[2] = Permanent("never")
+    async with shelving(log, shelf):
+        await no_lag(log)
+    assert {item.event.number for item in await published(log)} == {1, 3}  # type: ignore[attr-defined]
+    assert reasons(await read_all(log, DLQ)) == [("permanent", "1")]
+
+
+async def test_a_store_that_is_down_is_waited_for(log: LocalLog) -> None:
+    await send(log, [order("a", 1)])
+    shelf = Shelf()
+    shelf.failing[1] = Unavailable("down")
+    async with shelving(log, shelf):
+
+        async def tried() -> bool:
+            return shelf.calls > 2
+
+        await until(tried, "several tries")
+        shelf.failing.clear()
+        await no_lag(log)
+    assert await read_all(log, DLQ) == []
+    assert told(await published(log)) == {"a": [1]}
+
+
+async def test_an_event_of_no_cause_is_published_under_its_tenant(log: LocalLog) -> None:
+    publisher = Publisher(GROUP, log, SystemClock())
+    with pytest.raises(LogUnavailable):
+        await publisher.originate(BOOKED, [("tenant-b", OrderBooked(account="a", number=1))])
+    await publisher.start()
+    await publisher.originate(BOOKED, [("tenant-b", OrderBooked(account="a", number=1))], "c-1")
+    await publisher.originate(BOOKED, [])
+    await publisher.stop(Deadline(1))
+    [booking] = await published(log)
+    assert (booking.tenant_id, booking.envelope.correlation_id) == ("tenant-b", "c-1")
+
+
+async def test_an_event_that_is_too_large_is_refused_before_it_is_sent(log: LocalLog) -> None:
+    publisher = Publisher(GROUP, log, SystemClock())
+    await publisher.start()
+    narrow = replace(BOOKED, max_record_bytes=4200)
+    with pytest.raises(RecordTooLarge):
+        await publisher.originate(narrow, [("tenant-b", OrderBooked(account="a" * 500, number=1))])
+    await publisher.stop(Deadline(1))
+    assert await published(log) == []
+
+
+COMPACTED: Topic[OrderPlaced] = replace(PLACED, tenant_in_key=True)
+TOPICS: dict[str, Topic[Event]] = {PLACED.name: COMPACTED}  # type: ignore[dict-item]
+
+
+def keyed(key: bytes | None) -> Record:
+    sent: OutRecord = order("a", 1)
+    return Record(sent.topic, 0, 0, key, sent.value, to_headers(envelope("a", 1)), 0)
+
+
+async def test_a_key_with_its_tenant_is_taken() -> None:
+    assert COMPACTED.record_key(OrderPlaced(account="a", number=1), "tenant-a") == "tenant-a/a"
+    assert decode(TOPICS, keyed(b"tenant-a/a")).tenant_id == "tenant-a"
+
+
+@pytest.mark.parametrize("key", [None, b"a", b"tenant-b/a", b"tenant-a/b", b"\xff"])
+async def test_a_key_that_would_overwrite_another_tenants_record_is_poison(
+    key: bytes | None,
+) -> None:
+    with pytest.raises(Poison) as caught:
+        decode(TOPICS, keyed(key))
+    assert caught.value.reason == "wrong-key"
