@@ -200,4 +200,6 @@ def _fetch(request: Request, *, as_json: bool = True) -> tuple[int, Any]:
 
 
 def _body(content: bytes, *, as_json: bool) -> Any:
-    return json.loads(content) if as_json else content.decode()
+    if as_json:
+        return json.loads(content) if content else None
+    return content.decode()

@@ -48,6 +48,15 @@ class EmbeddedRedis:
         await asyncio.to_thread(_await_socket, process, socket, data_dir / "redis.log")
         return cls(process, socket)
 
+    @staticmethod
+    def address(data_dir: Path) -> str:
+        """Where the server of ``data_dir`` listens while it runs."""
+        return f"unix://{_socket_path(data_dir)}"
+
+    def database(self, number: int) -> str:
+        """The address of one of its numbered databases."""
+        return f"{self.url}?db={number}" if number else self.url
+
     async def stop(self) -> None:
         """Ask it to save and end."""
         self._process.terminate()

@@ -1,0 +1,138 @@
+"""A server of somebody else's as a local process that never outlives the test that started it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STARTUP_TIMEOUT = 60.0
+STOP_TIMEOUT = 10.0
+
+# The shell outlives its parent only long enough to notice: when the pipe on its standard input
+# closes, however the parent died, it kills the server. Works from any thread, unlike PDEATHSIG.
+_KEEPER = """
+exec 3<&0
+"$@" </dev/null 3<&- & server=$!
+trap 'kill -TERM $server; wait $server; exit' TERM
+(cat <&3 >/dev/null; kill -9 $server 2>/dev/null) &
+exec 3<&-
+wait $server
+"""
+
+
+class ServerUnavailable(RuntimeError):
+    """A local server cannot be had on this machine; the message says which one and why."""
+
+
+def cache_dir() -> Path:
+    """Where downloads and builds stay: ``${LIMELIGHT_CACHE:-~/.cache/limelight}``, made now."""
+    found = Path(os.environ.get("LIMELIGHT_CACHE") or Path.home() / ".cache" / "limelight")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+class LocalServer:
+    """One process with a data directory, which it keeps across ``kill`` and ``restart``."""
+
+    def __init__(
+        self,
+        name: str,
+        data_dir: Path,
+        command: Sequence[str],
+        answers: Callable[[], bool],
+        logs: Sequence[Path] = (),
+    ) -> None:
+        self.data_dir = data_dir
+        self._name = name
+        self._command = list(command)
+        self._answers = answers
+        self._output = data_dir / "stdout.log"
+        self._logs = [*logs, self._output]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start and wait until it answers.
+
+        Raises:
+            RuntimeError: not up in ``STARTUP_TIMEOUT`` seconds; with its last log lines.
+        """
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command line
+                ["/bin/sh", "-c", _KEEPER, "keeper", *self._command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        atexit.register(self.kill)
+        try:
+            self._await_ready(self._process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it at once with SIGKILL; does nothing when it is not running."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+    def restart(self) -> None:
+        """Start again on the same data and ports, ending it first if it still runs."""
+        self.kill()
+        self.launch()
+
+    def stop(self) -> None:
+        """Shut down in order, or with SIGKILL after ``STOP_TIMEOUT`` seconds; idempotent."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT)
+        self.kill()
+        atexit.unregister(self.kill)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its logs and of its standard output."""
+        texts = [_read(path) for path in self._logs]
+        return "\n".join(line for text in texts for line in text.splitlines()[-lines:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + STARTUP_TIMEOUT
+        while not self._answers():
+            if process.poll() is not None:
+                raise RuntimeError(
+                    f"{self._name} ended with {process.returncode}:\n{self.log_tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"{self._name} did not answer in {STARTUP_TIMEOUT:.0f} s:\n{self.log_tail()}"
+                )
+            time.sleep(0.05)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
