@@ -1,0 +1,3 @@
+"""What people say as vectors: kept raw, added up per user, compared."""
+
+SERVICE = "embedding"

@@ -1,0 +1,139 @@
+"""Who is near a user, and which intents and campaigns are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from embedding.domain.models import Campaign, Liking, Near, Surroundings, UserKey, Vector, Wish
+from embedding.domain.ports import Clock, Embedder, Lake, VectorIndex
+from embedding.domain.rules import intent_vector, label, likings, wishes
+from embedding.domain.states import UserState
+
+FRESH = timedelta(seconds=5)
+"""Another process may have heard of a change: what is known of campaigns is no older than that."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The intents and campaigns of a tenant with their vectors, as of ``read_at``."""
+
+    read_at: datetime
+    intents: tuple[str, ...]
+    intent_vectors: Vector
+    campaigns: tuple[str, ...]
+    campaign_vectors: Vector
+
+    def near(self, state: UserState) -> tuple[tuple[Wish, ...], tuple[Liking, ...]]:
+        """What of it is near a user."""
+        user, last = state.mean.vector, state.last
+        everything = last if user is None else user
+        found = wishes(self.intents, self.intent_vectors, everything, last)
+        return found, likings(self.campaigns, self.campaign_vectors, everything, last)
+
+
+@dataclass
+class Catalogs:
+    """Campaigns: kept in the lake, and in memory as far as they are needed to compare."""
+
+    lake: Lake
+    embedder: Embedder
+    clock: Clock
+    _known: dict[str, Catalog] = field(default_factory=dict)
+
+    async def put(self, campaigns: Sequence[Campaign]) -> Sequence[Campaign]:
+        """Embed and keep; those that are the latest known state, with their vectors."""
+        texts = [_text(item) for item in campaigns]
+        vectors = await self.embedder.embed("campaign", texts)
+        made = [
+            replace(item, embedding_model=self.embedder.model, vector=vector)
+            for item, vector in zip(campaigns, vectors, strict=True)
+        ]
+        kept = await self.lake.put_campaigns(made)
+        for item in made:
+            self._known.pop(item.tenant_id, None)
+        return [item for item, latest in zip(made, kept, strict=True) if latest]
+
+    async def of(self, tenant_id: str) -> Catalog:
+        """What a tenant's campaigns are now."""
+        known = self._known.get(tenant_id)
+        if known is None or self.clock.now() - known.read_at > FRESH:
+            known = self._known[tenant_id] = await self._read(tenant_id)
+        return known
+
+    async def _read(self, tenant_id: str) -> Catalog:
+        now = self.clock.now()
+        running = [
+            item
+            for item in await self.lake.campaigns(tenant_id)
+            if item.ends_at is None or item.ends_at > now
+        ]
+        names = dict.fromkeys(
+            name for item in running for name in (*item.intents, *item.excluded_intents)
+        )
+        labels = await self.embedder.embed("intent", [label(name) for name in names])
+        texts = [await self._vector(item) for item in running]
+        answers = [
+            [vec for item, vec in zip(running, texts, strict=True) if name in item.intents]
+            for name in names
+        ]
+        wanted = [intent_vector(*pair) for pair in zip(labels, answers, strict=True)]
+        return Catalog(
+            now,
+            *_known(list(names), wanted),
+            *_known([item.campaign_id for item in running], texts),
+        )
+
+    async def _vector(self, campaign: Campaign) -> Vector | None:
+        """The stored one, or a new one if another model made that."""
+        if campaign.embedding_model == self.embedder.model:
+            return campaign.vector
+        return (await self.embedder.embed("campaign", [_text(campaign)]))[0]
+
+
+@dataclass(frozen=True)
+class Surveyor:
+    """Looks around users once they have moved."""
+
+    index: VectorIndex
+    catalogs: Catalogs
+    neighbours: int
+
+    async def survey(self, states: Sequence[UserState]) -> dict[UserKey, Surroundings]:
+        """Who and what is near each of them."""
+        by_tenant: dict[str, list[UserState]] = {}
+        for state in states:
+            by_tenant.setdefault(state.user.tenant_id, []).append(state)
+        found: dict[UserKey, Surroundings] = {}
+        for tenant_id, own in by_tenant.items():
+            catalog = await self.catalogs.of(tenant_id)
+            near = await self._nearest(tenant_id, own)
+            for state in own:
+                around = near.get(state.user, ())
+                found[state.user] = Surroundings(around, *catalog.near(state))
+        return found
+
+    async def _nearest(
+        self, tenant_id: str, states: Sequence[UserState]
+    ) -> dict[UserKey, tuple[Near, ...]]:
+        points = [point for state in states if (point := state.point)]
+        lists = await self.index.nearest(tenant_id, points, self.neighbours)
+        return {point.user: tuple(own) for point, own in zip(points, lists, strict=True)}
+
+
+def _text(campaign: Campaign) -> str:
+    return f"{campaign.title}\n{campaign.text}"
+
+
+def _known(
+    names: Sequence[str], vectors: Sequence[Vector | None]
+) -> tuple[tuple[str, ...], Vector]:
+    """Names whose text the model knows, and their vectors as rows."""
+    pairs = [
+        (name, vector) for name, vector in zip(names, vectors, strict=True) if vector is not None
+    ]
+    rows = np.array([vector for _, vector in pairs], dtype=np.float32)
+    return tuple(name for name, _ in pairs), rows

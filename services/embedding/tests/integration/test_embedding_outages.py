@@ -1,0 +1,96 @@
+"""A store that is down is Unavailable, whichever it is; and works again when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bus.errors import Unavailable
+from bus.migrate import migrate
+from bus.stores.postgres import connect
+from devkit.embedded import EmbeddedPostgres
+from devkit.ferretdb_server import start_ferretdb
+from devkit.local_server import LocalServer, ServerUnavailable
+from devkit.ports import free_port
+from embedding.adapters.milvus import MilvusVectorIndex
+from embedding.adapters.mongo import MongoLake
+from embedding.adapters.pgvector import PgVectorIndex
+from embedding.adapters.postgres import PostgresLake
+from embedding.app import SERVICE
+from embedding.settings import Settings
+from runtime.settings import BadSettings, load
+from services.embedding.tests.conftest import MIGRATIONS
+from services.embedding.tests.lake_kit import ADA, message, state
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def ferretdb(tmp_path: Path) -> Iterator[tuple[LocalServer, str]]:
+    try:
+        server, url = start_ferretdb(tmp_path / "ferretdb")
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    with server:
+        yield server, url
+
+
+async def test_postgres(server_folder: Path) -> None:
+    server = await EmbeddedPostgres.start(server_folder / "postgres")
+    dsn = await server.database("embedding")
+    await migrate(dsn, MIGRATIONS, with_inbox=False)
+    pool = await connect(dsn, "tests")
+    index = await PgVectorIndex.open(dsn, "m@1", "tests")
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await PostgresLake(pool).states([ADA])
+    with pytest.raises(Unavailable):
+        await index.remove_user(ADA)
+    with pytest.raises(Unavailable):
+        await PgVectorIndex.open(dsn, "m@1", "tests")
+    pool.terminate()
+    index._pool.terminate()
+
+
+async def test_mongo_and_its_return(ferretdb: tuple[LocalServer, str]) -> None:
+    server, url = ferretdb
+    lake = MongoLake(url)
+    await lake.open()
+    await lake.add_messages([message()])
+    server.kill()
+    with pytest.raises(Unavailable):
+        await lake.add_messages([message()])
+    with pytest.raises(Unavailable):
+        await lake.save_states([(state(), 0)])
+    server.launch()
+    (kept,) = await lake.add_messages([message()])
+    assert kept.message == message()
+    await lake.close()
+
+
+async def test_milvus() -> None:
+    index = MilvusVectorIndex(f"http://127.0.0.1:{free_port()}", "m@1", 384)
+    with pytest.raises(Unavailable):
+        await index.open()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"mongo_url": "mongodb://x"},
+        {"milvus_uri": "x.db"},
+        {"postgres_dsn": "x", "neighbours": 0},
+    ],
+)
+async def test_settings_that_cannot_work_say_so(values: dict[str, object]) -> None:
+    with pytest.raises(BadSettings, match="LIMELIGHT_"):
+        load(SERVICE.settings, **values)
+
+
+async def test_addresses_with_passwords_are_not_shown() -> None:
+    settings = Settings.model_validate(
+        {"mongo_url": "mongodb://me:hidden@x", "milvus_uri": "x.db", "milvus_token": "a:hidden"}
+    )
+    assert "hidden" not in repr(settings)
