@@ -1,0 +1,1 @@
+"""One graph of people, campaigns and brands, and which campaigns are near whom in it."""

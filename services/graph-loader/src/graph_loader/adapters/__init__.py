@@ -1,0 +1,1 @@
+"""One module per technology behind the port of the domain."""

@@ -1,0 +1,108 @@
+"""Composition root: the only place that knows all parts of the graph-loader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bus.compose import Lane, publishing
+from bus.host import Service, ServiceSpec
+from bus.port import Log
+from bus.publishing import Publisher, Reaction
+from contracts.topics import (
+    AFFINITY_CHANGED,
+    ANSWER_ANALYZED,
+    CAMPAIGN_CHANGED,
+    CONVERSATION_RECORDED,
+    ENGAGEMENT_RECORDED,
+    USER_EMBEDDED,
+    USER_FORGOTTEN,
+)
+from runtime.clock import Clock, SystemClock
+from runtime.tasks import Closing
+
+from graph_loader.adapters.ladybug import LadybugGraph
+from graph_loader.adapters.neo4j import Neo4jGraph
+from graph_loader.adapters.postgres import PostgresGraph
+from graph_loader.domain.ports import Graph
+from graph_loader.handlers import (
+    on_answers_analyzed,
+    on_campaigns_changed,
+    on_conversations_recorded,
+    on_engagements_recorded,
+    on_users_embedded,
+    on_users_forgotten,
+)
+from graph_loader.refreshing import refresher
+from graph_loader.settings import Settings
+
+NAME = "graph-loader"
+EMBEDDED = "ladybug:"
+POSTGRES = "postgresql:"
+
+
+async def build(settings: Settings, log: Log) -> Service:
+    """Wire the service. Raises Unavailable if the graph is not there, GraphInUse, NewerGraph."""
+    clock = SystemClock()
+    graph = await _open(settings)
+    publisher = Publisher(NAME, log, clock)
+    service = await publishing(NAME, log, publisher, _lanes(graph, clock), clock=clock)
+    refresh = refresher(NAME, graph, publisher, clock, settings.refresh_per_second)
+    return replace(
+        service,
+        components=[Closing(graph.close), *service.components, refresh],
+        checks={**service.checks, "graph": graph.healthy, "refresher": refresh.healthy},
+    )
+
+
+def _lanes(graph: Graph, clock: Clock) -> Sequence[Lane]:
+    """What users wait for, what is only remembered, and what comes in floods, each by itself."""
+    return [
+        Lane(
+            "people",
+            [
+                Reaction(USER_FORGOTTEN, partial(on_users_forgotten, graph=graph, clock=clock)),
+                Reaction(CAMPAIGN_CHANGED, partial(on_campaigns_changed, graph=graph, clock=clock)),
+                Reaction(
+                    ENGAGEMENT_RECORDED, partial(on_engagements_recorded, graph=graph, clock=clock)
+                ),
+                Reaction(USER_EMBEDDED, partial(on_users_embedded, graph=graph, clock=clock)),
+            ],
+            batch=50,
+        ),
+        Lane(
+            "conversations",
+            [Reaction(CONVERSATION_RECORDED, partial(on_conversations_recorded, graph=graph))],
+            batch=100,
+        ),
+        Lane("answers", [Reaction(ANSWER_ANALYZED, partial(on_answers_analyzed, graph=graph))]),
+    ]
+
+
+async def _open(settings: Settings) -> Graph:
+    url = settings.graph_url
+    if url.startswith(EMBEDDED):
+        return await LadybugGraph.open(Path(url.removeprefix(EMBEDDED)))
+    if url.startswith(POSTGRES):
+        return await PostgresGraph.connect(url, NAME)
+    password = settings.graph_password
+    auth = None if password is None else (settings.graph_user, password.get_secret_value())
+    return await Neo4jGraph.connect(url, auth, settings.graph_database)
+
+
+SERVICE = ServiceSpec(
+    name=NAME,
+    settings=Settings,
+    build=build,
+    subscriptions=(
+        CONVERSATION_RECORDED,
+        ENGAGEMENT_RECORDED,
+        CAMPAIGN_CHANGED,
+        USER_EMBEDDED,
+        USER_FORGOTTEN,
+        ANSWER_ANALYZED,
+    ),
+    publishes=(AFFINITY_CHANGED,),
+)

@@ -1,0 +1,22 @@
+// Every node is found by its key, "tenant/id".
+CREATE NODE TABLE User(key STRING PRIMARY KEY, tenant STRING, user_id STRING, version INT64, said_at INT64, spoke_at INT64, heard_at INT64, wants STRING, near STRING, affinity_version INT64, shown STRING);
+CREATE NODE TABLE Tombstone(key STRING PRIMARY KEY, forgotten_at INT64);
+CREATE NODE TABLE Waiting(key STRING PRIMARY KEY, stale_at INT64);
+CREATE NODE TABLE Conversation(key STRING PRIMARY KEY, tenant STRING, conversation_id STRING, taken_at INT64, event_id STRING, file STRING, line INT64);
+CREATE NODE TABLE Campaign(key STRING PRIMARY KEY, tenant STRING, campaign_id STRING, changed_at INT64, deleted BOOL, title STRING, intents STRING, fans INT64);
+CREATE NODE TABLE Intent(key STRING PRIMARY KEY, tenant STRING, name STRING);
+CREATE NODE TABLE Answer(key STRING PRIMARY KEY, tenant STRING, completion_id STRING, revision INT64, analyzed_at INT64, simulated BOOL);
+CREATE NODE TABLE Prompt(key STRING PRIMARY KEY, tenant STRING, prompt_id STRING);
+CREATE NODE TABLE Model(key STRING PRIMARY KEY, tenant STRING, name STRING);
+CREATE NODE TABLE Brand(key STRING PRIMARY KEY, tenant STRING, brand_id STRING);
+CREATE NODE TABLE Domain(key STRING PRIMARY KEY, tenant STRING, name STRING);
+CREATE REL TABLE SIMILAR(FROM User TO User, weight DOUBLE, at INT64);
+CREATE REL TABLE ENGAGED(FROM User TO Campaign, seen INT64, clicked INT64, converted INT64, dismissed INT64, seen_taken INT64, clicked_taken INT64, converted_taken INT64, dismissed_taken INT64);
+CREATE REL TABLE WANTS(FROM User TO Intent, score DOUBLE, at INT64);
+CREATE REL TABLE HELD(FROM User TO Conversation);
+CREATE REL TABLE TARGETS(FROM Campaign TO Intent);
+CREATE REL TABLE SHARED(FROM Campaign TO Campaign, users INT64);
+CREATE REL TABLE `TO`(FROM Answer TO Prompt);
+CREATE REL TABLE `BY`(FROM Answer TO Model);
+CREATE REL TABLE NAMES(FROM Answer TO Brand, outcome STRING, rank INT64, sentiment DOUBLE);
+CREATE REL TABLE CITES(FROM Answer TO Domain);

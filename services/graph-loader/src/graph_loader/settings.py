@@ -1,0 +1,25 @@
+"""What the graph-loader can be told."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment of the graph-loader."""
+
+    graph_url: str = Field(
+        default="neo4j://127.0.0.1:7687",
+        description="neo4j://host:port (or bolt:, with +s for TLS), postgresql://host/database "
+        "or, for small graphs in one process, ladybug:PATH",
+    )
+    graph_user: str = Field(default="neo4j", description="user of Neo4j")
+    graph_password: SecretStr | None = Field(default=None, description="its password")
+    graph_database: str | None = Field(default=None, description="a database of Neo4j's; its own")
+    refresh_per_second: float = Field(
+        default=100.0,
+        gt=0,
+        le=10_000,
+        description="users computed again each second because others changed",
+    )

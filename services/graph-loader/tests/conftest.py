@@ -1,0 +1,28 @@
+"""What the graph-loader's tests share: one Neo4j server, and times of a day in 2026."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from devkit.local_server import ServerUnavailable
+from devkit.neo4j_server import Neo4jServer
+
+
+@pytest.fixture(scope="session")
+def neo4j_url() -> Iterator[str]:
+    """The server at ``LIMELIGHT_TEST_NEO4J_URL``, which is emptied, or one of our own."""
+    given = os.environ.get("LIMELIGHT_TEST_NEO4J_URL")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="limelight-") as folder:
+        try:
+            server = Neo4jServer.start(Path(folder) / "neo4j")
+        except ServerUnavailable as reason:
+            pytest.skip(str(reason))
+        yield server.url
+        server.stop()
