@@ -1,0 +1,1 @@
+"""Ranks the campaigns that each user should see next."""

@@ -1,0 +1,1 @@
+"""Where the recommender keeps what it knows."""

@@ -1,0 +1,43 @@
+-- Remove what was taken in up to a time, and remember the time. Answers with the version to
+-- publish, and 1 if something newer stays.
+-- KEYS user, facts, ids, gone, due  ARGV user id, forgotten at, now, seconds to remember
+local user, facts, ids, gone, due = unpack(KEYS)
+local user_id, forgotten, now, remembered = unpack(ARGV)
+local known = redis.call('HMGET', gone, 'at', 'version')
+if known[1] and tonumber(known[1]) >= tonumber(forgotten) then return {known[2], 0} end
+
+for _, field in ipairs(redis.call('HKEYS', facts)) do
+  local stays = {}
+  for entry, taken in string.gmatch(redis.call('HGET', facts, field), '(%d+ (%d+);)') do
+    if tonumber(taken) > tonumber(forgotten) then stays[#stays + 1] = entry end
+  end
+  if #stays == 0 then
+    redis.call('HDEL', facts, field)
+  else
+    redis.call('HSET', facts, field, table.concat(stays))
+  end
+end
+redis.call('ZREMRANGEBYSCORE', ids, '-inf', forgotten)
+
+local found = redis.call('HMGET', user, 'version', 'revision', 'heard-at', 'affinity-version',
+  'affinity')
+local version = later(
+  string.format('%.0f', math.max(tonumber(found[1] or 0), tonumber(known[2] or 0))), now)
+local heard = found[3] and tonumber(found[3]) > tonumber(forgotten)
+local stays = heard or redis.call('EXISTS', facts) == 1
+local revision = later(found[2], now)
+redis.call('DEL', user)
+if stays then
+  redis.call('HSET', user, 'version', version, 'revision', revision)
+  if heard then
+    redis.call('HSET', user,
+      'heard-at', found[3], 'affinity-version', found[4], 'affinity', found[5])
+  end
+  redis.call('ZADD', due, now, user_id)
+else
+  redis.call('DEL', ids)
+  redis.call('ZREM', due, user_id)
+end
+redis.call('HSET', gone, 'at', forgotten, 'version', version, 'revision', revision)
+redis.call('EXPIRE', gone, remembered)
+return {version, stays and 1 or 0}

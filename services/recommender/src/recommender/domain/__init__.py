@@ -1,0 +1,1 @@
+"""Which campaigns a user should see, and why: pure rules over what is known."""

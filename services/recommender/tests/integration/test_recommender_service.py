@@ -1,0 +1,260 @@
+"""The whole service on a log and a Redis: started, stopped, failing, and with its store lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from bus import failpoint
+from bus.errors import Unavailable
+from bus.host import Service
+from bus.lag import lag
+from bus.local import LocalLog
+from bus.provision import specs
+from bus.record import OutRecord
+from contracts.events.marketing import RecommendationChanged
+from contracts.examples import examples
+from contracts.topics import RECOMMENDATION_CHANGED
+from devkit.conformance.polling import read_all, send
+from devkit.embedded import EmbeddedRedis
+from recommender import rebuilding
+from recommender.app import NAME, SERVICE, build
+from recommender.domain.models import Engagement, Kind
+from recommender.domain.ports import SWEEP, UserKey
+from recommender.domain.rules import digest, rank
+from recommender.recommending import NewList
+from recommender.settings import Settings
+from runtime import crash
+from runtime.deadline import Deadline
+from services.recommender.tests.kits import Kit, affinity, campaign, engagement, until
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
+    opened = await LocalLog.open(tmp_path / "log")
+    await opened.create_topics(specs())
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def running(log: LocalLog, url: str) -> AsyncIterator[Service]:
+    service = await build(Settings(redis_url=url), log)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop(Deadline(5))
+
+
+async def tell(log: LocalLog) -> None:
+    """Write all golden examples of the service's topics."""
+    every = [one for topic in SERVICE.subscriptions for one in examples(topic.name)]
+    await send(log, [OutRecord(one.topic, one.key, one.value, one.headers) for one in every])
+
+
+async def lists(log: LocalLog) -> dict[bytes, RecommendationChanged]:
+    """What a reader keeps: of each key the highest version."""
+    found: dict[bytes, RecommendationChanged] = {}
+    for record in await read_all(log, RECOMMENDATION_CHANGED.name):
+        event, key = RecommendationChanged.model_validate_json(record.value or b""), record.key
+        assert key is not None
+        if key not in found or event.version > found[key].version:
+            found[key] = event
+    return found
+
+
+async def settled(log: LocalLog) -> None:
+    """Everything that was told has been taken in."""
+
+    async def done() -> bool:
+        return not any([await lag(log, topic.name, NAME) for topic in SERVICE.subscriptions])
+
+    await until(done, "the service has read all topics")
+
+
+async def has_a_list(log: LocalLog, key: bytes) -> None:
+    """Also when the campaigns came after the user: the sweep makes that one."""
+
+    async def made() -> bool:
+        found = await lists(log)
+        return key in found and bool(found[key].items)
+
+    await until(made, f"{key.decode()} has a list")
+
+
+ADA = b"tenant-kaffeehaus/u-ada"
+
+
+async def test_what_is_told_is_recommended(
+    on_redis: Kit, redis_server: EmbeddedRedis, log: LocalLog
+) -> None:
+    async with running(log, redis_server.url) as service:
+        await tell(log)
+        await settled(log)
+        assert all([await check() for check in service.checks.values()])
+        await has_a_list(log, ADA)
+    found = await lists(log)
+    assert [item.campaign_id for item in found[ADA].items] == ["espresso-week"]
+    assert found[b"tenant-kaffeehaus/u-cleo"].forgotten
+
+
+async def test_a_lost_store_is_filled_again(
+    on_redis: Kit, redis_server: EmbeddedRedis, log: LocalLog
+) -> None:
+    async with running(log, redis_server.url):
+        await tell(log)
+        await settled(log)
+    before = await lists(log)
+    known = await _stored(on_redis)
+    assert on_redis.redis is not None
+    await on_redis.redis.call("FLUSHALL")
+    async with running(log, redis_server.url):
+        await settled(log)
+        assert await _stored(on_redis) == known
+    after = await lists(log)
+    assert after.keys() == before.keys()
+    assert all(after[key].version > one.version for key, one in before.items())
+
+
+async def _stored(kit: Kit) -> object:
+    """Campaigns and people without what moves with time."""
+    tenants = ("tenant-kaffeehaus", "tenant-bluebird")
+    users: list[UserKey] = [(one, user) for one in tenants for user in ("u-ada", "u-ben", "u-cleo")]
+    people = {user: one.person for user, one in (await kit.people.read(users)).items()}
+    catalogs = await kit.another().offers.catalogs(tenants)
+    return people, {tenant: dict(one.campaigns) for tenant, one in catalogs.items()}
+
+
+@pytest.mark.usefixtures("on_redis")
+@pytest.mark.parametrize("point", ["consumer-before-publish", "consumer-after-publish"])
+async def test_what_dies_around_publishing_publishes_after_all(
+    redis_server: EmbeddedRedis, log: LocalLog, point: str
+) -> None:
+    died: list[str] = []
+
+    def die_once(passed: str) -> None:
+        if passed == point and not died:
+            died.append(passed)
+            raise asyncio.CancelledError
+
+    async def has_died() -> bool:
+        return bool(died)
+
+    failpoint.install(die_once)
+    try:
+        await tell(log)
+        service = await build(Settings(redis_url=redis_server.url), log)
+        await service.start()
+        await until(has_died, "the point was passed")
+        await service.stop(Deadline(5))
+    finally:
+        failpoint.install(None)
+    async with running(log, redis_server.url):
+        await settled(log)
+        await has_a_list(log, ADA)
+    found = await lists(log)
+    assert [item.campaign_id for item in found[ADA].items] == ["espresso-week"]
+    assert found[b"tenant-kaffeehaus/u-cleo"].forgotten
+    assert found.keys() >= {b"tenant-kaffeehaus/u-ben", b"tenant-bluebird/u-ada"}
+
+
+USERS: list[UserKey] = [("t-1", name) for name in ("ada", "ben", "cleo")]
+CAMPAIGNS = tuple("abcdef")
+
+
+class Replicas:
+    """Two processes and a sweep at once, and the last list of every user that a reader keeps."""
+
+    def __init__(self, kit: Kit, seed: int) -> None:
+        self.kits = [kit, kit.another(), kit.another()]
+        self.rng = random.Random(seed)
+        self.kept: dict[UserKey, NewList] = {}
+        self.number = 0
+
+    def keep(self, fresh: list[NewList]) -> None:
+        for new in fresh:
+            if new.user not in self.kept or new.version >= self.kept[new.user].version:
+                self.kept[new.user] = new
+
+    async def happen(self) -> None:
+        """Something happens to somebody, in one of the processes."""
+        kit, user = self.rng.choice(self.kits[:2]), self.rng.choice(USERS)
+        self.number += 1
+        cause = f"c-{self.number}"
+        if self.rng.random() < 0.2:
+            changed = campaign(self.rng.choice(CAMPAIGNS), title=cause, at=kit.clock.now())
+            await kit.offers.take_campaigns([("t-1", changed)])
+            return
+        known = await self._taken(kit, user)
+        await asyncio.sleep(0)
+        self.keep(await kit.recommender.rank(known, {user: cause}))
+
+    async def _taken(self, kit: Kit, user: UserKey) -> Any:
+        if self.rng.random() < 0.5:
+            near = self.rng.sample(CAMPAIGNS, 3)
+            return await kit.people.take_affinities({user: affinity(*near, version=self.number)})
+        kind, key = self.rng.choice([Kind.CONVERSION, Kind.CLICK]), self.rng.choice(CAMPAIGNS)
+        told: Engagement = engagement(kind, key, user[1], at=kit.clock.now())
+        return await kit.people.take_engagements([("t-1", told)])
+
+    async def sweep(self) -> None:
+        """A turn of the third process."""
+        kit = self.kits[2]
+        await kit.agenda.walk("t-1", 9)
+        due = (await kit.agenda.due({"t-1": 9}))["t-1"].users
+        known = await kit.people.read([("t-1", one) for one in due])
+        fresh = await kit.recommender.rank(known, dict.fromkeys(known, SWEEP), held=True)
+        self.keep(fresh)
+        await kit.people.settle({one.user: (one.revision, one.ranking.due_at) for one in fresh})
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_of_lists_made_at_once_the_last_is_made_from_everything(
+    on_redis: Kit, seed: int
+) -> None:
+    replicas = Replicas(on_redis, seed)
+    for _ in range(15):
+        turns: list[Callable[[], Any]] = [replicas.happen] * 8 + [replicas.sweep]
+        replicas.rng.shuffle(turns)
+        await asyncio.gather(*(turn() for turn in turns))
+        on_redis.clock.advance(0.001)
+    for _ in range(3):
+        await replicas.sweep()
+        on_redis.clock.advance(0.001)
+    catalog = (await on_redis.offers.catalogs(["t-1"]))["t-1"]
+    for user, known in (await on_redis.people.read(USERS)).items():
+        wanted = rank(known.person, catalog, on_redis.clock.now(), on_redis.policy)
+        assert digest(replicas.kept[user].ranking) == digest(wanted)
+    assert replicas.kept.keys() == set(USERS)
+
+
+async def test_redis_is_needed_to_start(log: LocalLog) -> None:
+    service = await build(Settings(redis_url="unix:///nowhere/redis.sock"), log)
+    with pytest.raises(Unavailable, match="redis"):
+        await service.start()
+
+
+async def test_a_service_whose_store_is_lost_ends(
+    on_redis: Kit, redis_server: EmbeddedRedis, log: LocalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "WATCH_SECONDS", 0.01)
+    died: list[str] = []
+
+    async def has_died() -> bool:
+        return bool(died)
+
+    with crash.listening(died.append):
+        async with running(log, redis_server.url):
+            assert on_redis.redis is not None
+            await on_redis.redis.call("FLUSHALL")
+            await until(has_died, "the service ends")
+    assert died == ["recommender loss watch"]
