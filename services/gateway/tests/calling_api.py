@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from bus.publishing import Publisher
+from devkit.fake_log import FakeLog
 from gateway.adapters.memory import ProcessLiveText, ProcessStreamSlots, UnlimitedRate
+from gateway.adapters.recommendations import RedisRecommendations
+from gateway.adapters.searches import RedisSearchAnswers
 from gateway.api import Ports, create_app
 from gateway.domain.ports import RateLimiter
 from gateway.domain.rules import new_secret, secret_hash
+from runtime.clock import SystemClock
 from services.gateway.tests.kits import Kit, a_tenant, an_api_key
 
 RUNS = "/v1/visibility/runs"
 MAX_BODY_BYTES = 20_000
 PROBLEM = "application/problem+json"
+NO_REDIS = "unix:///nowhere/redis.sock"
 
 
 def a_request(**changes: Any) -> dict[str, Any]:
@@ -29,6 +35,7 @@ def a_request(**changes: Any) -> dict[str, Any]:
 
 
 def ports_of(kit: Kit, limiter: RateLimiter | None = None) -> Ports:
+    """Ports without a Redis and without a log."""
     return Ports(
         store=kit.store,
         bind=kit.bind,
@@ -40,6 +47,10 @@ def ports_of(kit: Kit, limiter: RateLimiter | None = None) -> Ports:
         usage=kit.usage,
         limiter=limiter or UnlimitedRate(),
         streams=ProcessStreamSlots(),
+        campaigns=kit.campaigns,
+        recommendations=RedisRecommendations(NO_REDIS),
+        searches=RedisSearchAnswers(NO_REDIS),
+        publish=Publisher("gateway", FakeLog(), SystemClock()).send,
         max_run_completions=100,
         max_body_bytes=MAX_BODY_BYTES,
     )

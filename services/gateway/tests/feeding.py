@@ -63,13 +63,13 @@ def record_of(
 ) -> Record:
     """An event as it stands on its topic, told for the first time."""
     topic = _TOPIC_OF[type(event)]
-    event_id, key = str(uuid4()), topic.key_of(event)
+    event_id, key = str(uuid4()), topic.record_key(event, tenant_id)
     envelope = Envelope(
         id=event_id,
         source=source,
         type=topic.name,
         time=AT,
-        subject=key,
+        subject=topic.key_of(event),
         tenant_id=tenant_id,
         correlation_id=event_id,
     )

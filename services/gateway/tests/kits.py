@@ -15,6 +15,7 @@ from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
 from devkit.embedded import EmbeddedRedis
 from gateway.adapters.postgres import (
     PostgresBrandRepository,
+    PostgresCampaignRepository,
     PostgresKeyRepository,
     PostgresRunReader,
     PostgresRunRepository,
@@ -26,6 +27,7 @@ from gateway.domain.access import TENANT_SCOPES, Tier
 from gateway.domain.models import ApiKey, Brand, Prompt, Run, RunState
 from gateway.domain.ports import (
     BrandRepository,
+    CampaignRepository,
     KeyRepository,
     RunReader,
     RunRepository,
@@ -49,6 +51,7 @@ class Kit:
         self.bind: Callable[[Any], RunRepository] = PostgresRunRepository
         self.runs: RunReader = PostgresRunReader(pool)
         self.brands: BrandRepository = PostgresBrandRepository(pool)
+        self.campaigns: CampaignRepository = PostgresCampaignRepository(pool)
         self.keys: KeyRepository = PostgresKeyRepository(pool)
         self.users: UserRepository = PostgresUserRepository(pool)
         self.usage: UsageStore = PostgresUsageStore(pool)
@@ -59,7 +62,7 @@ class Kit:
 
     async def owed(self, tenant_id: str) -> Sequence[OutboxRow]:
         outbox = PostgresOutbox(self.dsn, "gateway tests")
-        rows = await outbox.pending(10_000)
+        rows = await outbox.pending(100_000)
         await outbox.release()
         return [row for row in rows if row.envelope.tenant_id == tenant_id]
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from bus.apply import Batch, Subscription
-from bus.compose import listening, transactional
+from bus.apply import Subscription
+from bus.compose import publishing, transactional
 from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
+from bus.publishing import Publisher
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
 from contracts.topics import (
     ANSWER_ANALYZED,
     ANSWER_CAPTURED,
+    CAMPAIGN_CHANGED,
     COMPLETION_BATCH_CANCELLED,
     COMPLETION_CHUNKED,
     COMPLETION_FINISHED,
     COMPLETION_REQUESTED,
+    CONVERSATION_RECORDED,
+    ENGAGEMENT_RECORDED,
     MODEL_CATALOG_CHANGED,
+    POPULAR_CAMPAIGNS_CHANGED,
     REANALYSIS_REQUESTED,
+    RECOMMENDATION_CHANGED,
+    SEARCH_ANSWERED,
+    SEARCH_REQUESTED,
+    USER_FORGOTTEN,
     VISIBILITY_RUN_STARTED,
 )
 from runtime.clock import SystemClock
@@ -30,9 +38,11 @@ from runtime.server import HttpServer
 from runtime.settings import BadSettings
 from runtime.tasks import Closing, Component
 
+from gateway.adapters.cached import CacheClearingUsers, CachedKeys, KeyCache
 from gateway.adapters.live import RedisLiveText
 from gateway.adapters.postgres import (
     PostgresBrandRepository,
+    PostgresCampaignRepository,
     PostgresKeyRepository,
     PostgresPruning,
     PostgresRunReader,
@@ -40,43 +50,96 @@ from gateway.adapters.postgres import (
     PostgresUsageStore,
     PostgresUserRepository,
 )
+from gateway.adapters.recommendations import RedisRecommendations
 from gateway.adapters.redis import RedisRateLimiter, RedisStreamSlots
+from gateway.adapters.searches import RedisSearchAnswers
 from gateway.api import Ports, create_app
 from gateway.domain import NAME
 from gateway.domain.access import Allowance, Scope, Tier
 from gateway.domain.limits import Demo, Limits, RatePolicy
 from gateway.domain.models import ApiKey
-from gateway.domain.ports import KeyRepository, LiveText
+from gateway.domain.ports import KeyRepository
 from gateway.domain.rules import secret_hash, shown_prefix
 from gateway.handlers import (
     on_answers_analyzed,
     on_answers_captured,
-    on_completions_chunked,
     on_completions_finished,
     on_model_catalogs_changed,
 )
+from gateway.listening import Listeners, joined
 from gateway.metering import UsageFlusher
 from gateway.pruning import pruner
+from gateway.rebuilding import Rebuilding
 from gateway.settings import Settings
 
 DEMO_TENANT = "demo"
+
+
+@dataclass(frozen=True)
+class _Redis:
+    """Everything in Redis."""
+
+    limiter: RedisRateLimiter
+    streams: RedisStreamSlots
+    live: RedisLiveText
+    recommendations: RedisRecommendations
+    searches: RedisSearchAnswers
+
+    @classmethod
+    def at(cls, url: str) -> _Redis:
+        try:
+            return cls(
+                RedisRateLimiter(url),
+                RedisStreamSlots(url),
+                RedisLiveText(url),
+                RedisRecommendations(url),
+                RedisSearchAnswers(url),
+            )
+        except ValueError as error:
+            raise BadSettings(f"LIMELIGHT_REDIS_URL: {error}") from error
+
+    def closing(self) -> list[Component]:
+        parts = (self.limiter, self.streams, self.live, self.recommendations, self.searches)
+        return [Closing(part.close) for part in parts]
 
 
 async def build(settings: Settings, log: Log) -> Service:
     """Wire the service. Raises Unavailable if its database cannot be reached."""
     await migrate(settings.postgres_dsn, Path(__file__).parent / "migrations")
     pool = await connect(settings.postgres_dsn, NAME)
-    store = PostgresStore(pool)
-    limiter, streams = _on_redis(settings)
-    live = RedisLiveText(settings.redis_url)
-    ports = _ports(settings, pool, live, limiter, streams)
+    redis, publisher = _Redis.at(settings.redis_url), Publisher(NAME, log, SystemClock())
+    ports = _ports(settings, pool, redis, publisher)
     await _bootstrap(settings, ports.keys)
     if settings.demo_tenant:
         await ports.users.ensure_tenant(settings.demo_tenant, Tier.FREE)
-    service = await transactional(
+    service = await _consuming(settings, log, pool, redis, publisher)
+    server = HttpServer(create_app(ports), settings.host, settings.port)
+    return replace(
+        service,
+        components=[
+            Closing(pool.close),
+            *redis.closing(),
+            *service.components,
+            *_pruners(settings, pool),
+            UsageFlusher(ports.ledger, ports.usage),
+            server,
+        ],
+        checks={
+            **service.checks,
+            "postgres": PostgresStore(pool).healthy,
+            "redis": redis.limiter.healthy,
+        },
+    )
+
+
+async def _consuming(
+    settings: Settings, log: Log, pool: Pool, redis: _Redis, publisher: Publisher
+) -> Service:
+    """All that is read of the log: into the database, into Redis, and past both."""
+    projections = await transactional(
         NAME,
         log,
-        store,
+        PostgresStore(pool),
         PostgresOutbox(settings.postgres_dsn, NAME),
         PostgresRunRepository,
         [
@@ -86,47 +149,36 @@ async def build(settings: Settings, log: Log) -> Service:
             Subscription(MODEL_CATALOG_CHANGED, on_model_catalogs_changed),
         ],
     )
-    listener = await _listener(log, live)
-    server = HttpServer(create_app(ports), settings.host, settings.port)
-    return replace(
-        service,
-        components=[
-            Closing(pool.close),
-            Closing(streams.close),
-            Closing(live.close),
-            *service.components,
-            *listener.components,
-            *_pruners(settings, pool),
-            UsageFlusher(ports.ledger, ports.usage),
-            server,
-        ],
-        checks={
-            **service.checks,
-            **listener.checks,
-            "postgres": store.healthy,
-            "redis": limiter.healthy,
-        },
+    campaigns = PostgresCampaignRepository(pool)
+    listeners = Listeners(campaigns, redis.recommendations, redis.searches, redis.live)
+    lists = await publishing(NAME, log, publisher, listeners.lanes())
+    rebuilding = Rebuilding(log, redis.recommendations, listeners.rebuilding())
+    assert projections.replays is not None  # both read topics
+    assert lists.replays is not None
+    return Service(
+        [*projections.components, *lists.components, rebuilding.periodic()],
+        {**projections.checks, **lists.checks},
+        joined(projections.replays, lists.replays),
     )
 
 
-def _ports(
-    settings: Settings,
-    pool: Pool,
-    live: LiveText,
-    limiter: RedisRateLimiter,
-    streams: RedisStreamSlots,
-) -> Ports:
+def _ports(settings: Settings, pool: Pool, redis: _Redis, publisher: Publisher) -> Ports:
+    cache = KeyCache(settings.key_cache_seconds)
     return Ports(
         store=PostgresStore(pool),
         bind=PostgresRunRepository,
         runs=PostgresRunReader(pool),
         brands=PostgresBrandRepository(pool),
-        live=live,
-        keys=PostgresKeyRepository(pool),
-        users=PostgresUserRepository(pool),
+        live=redis.live,
+        keys=CachedKeys(PostgresKeyRepository(pool), cache),
+        users=CacheClearingUsers(PostgresUserRepository(pool), cache),
         usage=PostgresUsageStore(pool),
-        limiter=limiter,
-        streams=streams,
+        limiter=redis.limiter,
+        streams=redis.streams,
+        campaigns=PostgresCampaignRepository(pool),
+        recommendations=redis.recommendations,
+        searches=redis.searches,
+        publish=publisher.send,
         max_run_completions=settings.max_run_completions,
         max_body_bytes=settings.max_body_bytes,
         max_import_bytes=settings.max_import_bytes,
@@ -134,22 +186,6 @@ def _ports(
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
     )
-
-
-async def _listener(log: Log, live: LiveText) -> Service:
-    """Reads texts while they are written. They are shown or lost: no inbox remembers them."""
-
-    async def apply(batch: Batch[Any]) -> None:
-        await on_completions_chunked(batch, live)
-
-    return await listening(NAME, log, [COMPLETION_CHUNKED], apply)
-
-
-def _on_redis(settings: Settings) -> tuple[RedisRateLimiter, RedisStreamSlots]:
-    try:
-        return RedisRateLimiter(settings.redis_url), RedisStreamSlots(settings.redis_url)
-    except ValueError as error:
-        raise BadSettings(f"LIMELIGHT_REDIS_URL: {error}") from error
 
 
 def _limits(settings: Settings) -> Limits:
@@ -210,6 +246,11 @@ SERVICE = ServiceSpec(
         ANSWER_ANALYZED,
         ANSWER_CAPTURED,
         MODEL_CATALOG_CHANGED,
+        CAMPAIGN_CHANGED,
+        RECOMMENDATION_CHANGED,
+        POPULAR_CAMPAIGNS_CHANGED,
+        USER_FORGOTTEN,
+        SEARCH_ANSWERED,
     ),
     publishes=(
         VISIBILITY_RUN_STARTED,
@@ -217,5 +258,10 @@ SERVICE = ServiceSpec(
         COMPLETION_BATCH_CANCELLED,
         ANSWER_CAPTURED,
         REANALYSIS_REQUESTED,
+        CONVERSATION_RECORDED,
+        ENGAGEMENT_RECORDED,
+        CAMPAIGN_CHANGED,
+        USER_FORGOTTEN,
+        SEARCH_REQUESTED,
     ),
 )

@@ -1,4 +1,4 @@
-"""One function per topic: project what happened into the read model of runs."""
+"""One function per topic: project what happened into the read models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ from bus.codec import Delivered, Emit
 from bus.errors import Permanent, Transient
 from contracts.events.catalog import ModelCatalogChanged
 from contracts.events.completion import VISIBILITY, CompletionChunked, CompletionFinished
+from contracts.events.marketing import (
+    CampaignChanged,
+    PopularCampaignsChanged,
+    RecommendationChanged,
+    SearchAnswered,
+    UserForgotten,
+)
 from contracts.events.visibility import AnswerAnalyzed, AnswerCaptured
 from contracts.topics import VISIBILITY_RUN_STARTED
 
 from gateway import translation
 from gateway.domain import NAME
 from gateway.domain.models import AnalyzedAnswer, CapturedAnswer, RunKind
-from gateway.domain.ports import LiveText, RunRepository
+from gateway.domain.ports import (
+    CampaignRepository,
+    LiveText,
+    RecommendationWriter,
+    RunRepository,
+    SearchAnswers,
+)
+from gateway.domain.recommendations import POPULAR
 
 Captured = tuple[Delivered[AnswerCaptured], CapturedAnswer]
 
@@ -81,6 +95,43 @@ async def on_completions_chunked(batch: Batch[CompletionChunked], live: LiveText
     """Pass pieces of answers on to those who watch."""
     items = [item for item in batch if item.event.origin.kind == VISIBILITY]
     await live.publish([translation.text_piece(item) for item in items])
+
+
+async def on_campaigns_changed(
+    batch: Batch[CampaignChanged], campaigns: CampaignRepository, lists: RecommendationWriter
+) -> None:
+    """Take in campaigns of producers outside, and hide what may no longer be shown.
+
+    The gateway's own are stored with their command.
+    """
+    found = [(item.envelope.source, translation.campaign(item)) for item in batch]
+    await campaigns.learn([campaign for source, campaign in found if source != NAME])
+    await lists.note_campaigns([campaign for _, campaign in found])
+
+
+async def on_recommendations_changed(
+    batch: Batch[RecommendationChanged], lists: RecommendationWriter
+) -> None:
+    """Keep what users should see next, ready to be served."""
+    await lists.put([translation.own_list(item) for item in batch])
+
+
+async def on_popular_campaigns_changed(
+    batch: Batch[PopularCampaignsChanged], lists: RecommendationWriter
+) -> None:
+    """Keep what is served to those of whom nothing is known."""
+    served = [item for item in batch if item.event.list_id == POPULAR]
+    await lists.put([translation.popular_list(item) for item in served])
+
+
+async def on_users_forgotten(batch: Batch[UserForgotten], lists: RecommendationWriter) -> None:
+    """Serve nothing of a user any more that was made before."""
+    await lists.put([translation.forgotten(item) for item in batch])
+
+
+async def on_searches_answered(batch: Batch[SearchAnswered], answers: SearchAnswers) -> None:
+    """Pass what was found on to whoever waits for it."""
+    await answers.hand_over([translation.search_answer(item) for item in batch])
 
 
 async def _unknown(pairs: Sequence[Captured], repository: RunRepository) -> Sequence[Captured]:

@@ -45,7 +45,7 @@ class Settings(ServiceSettings):
 
     postgres_dsn: str = Field(description="its own database, e.g. postgresql://host/gateway")
     redis_url: str = Field(
-        pattern="^(rediss?|unix)://", description="redis://host:port/0 or unix:///path; rate limits"
+        pattern="^(rediss?|unix)://", description="redis://host:port/0 or unix:///path"
     )
     host: str = Field(default="0.0.0.0", description="address of the public port")  # noqa: S104
     port: int = Field(
@@ -54,7 +54,7 @@ class Settings(ServiceSettings):
     max_body_bytes: int = Field(default=1_048_576, description="larger requests get 413")
     max_run_completions: int = Field(default=30_000, description="larger runs get 422")
     max_import_bytes: int = Field(
-        default=33_554_432, ge=1, description="larger imports of answers get 413"
+        default=33_554_432, ge=1, description="larger imports, and lines of facts, get 413"
     )
     free_per_minute: int = Field(default=60, ge=1, description="requests of a free key")
     free_completions: int = Field(default=500, ge=1, description="of a run of a free key")
@@ -85,6 +85,9 @@ class Settings(ServiceSettings):
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, _listed(_origin)] = Field(
         default=(), description="web pages that may call, e.g. https://app.example.com, or *"
+    )
+    key_cache_seconds: float = Field(
+        default=3.0, ge=0, le=60, description="how long a key is not looked up again; 0: always"
     )
     usage_days: int = Field(default=90, ge=1, description="how long usage is kept")
     idempotency_days: int = Field(

@@ -20,6 +20,14 @@ from contracts.events.completion import (
     Message,
     Origin,
 )
+from contracts.events.marketing import (
+    CampaignChanged,
+    PopularCampaignsChanged,
+    RecommendationChanged,
+    SearchAnswered,
+    UserForgotten,
+)
+from contracts.events.marketing import FrequencyCap as CapPart
 from contracts.events.visibility import (
     AnswerAnalyzed,
     AnswerCaptured,
@@ -31,6 +39,7 @@ from contracts.events.visibility import (
 from contracts.ids import captured_month, captured_run_id, prompt_id
 
 from gateway.domain.catalog import ModelCatalog, Price
+from gateway.domain.marketing import Campaign, FrequencyCap, microseconds
 from gateway.domain.models import (
     AnalyzedAnswer,
     Brand,
@@ -43,6 +52,7 @@ from gateway.domain.models import (
 )
 from gateway.domain.planning import imported_run, system_text
 from gateway.domain.readings import TextPiece
+from gateway.domain.recommendations import POPULAR, ListChange, SearchAnswer
 
 COMPLETION_DEADLINE = timedelta(hours=24)
 NUL, REPLACEMENT = "\x00", "\ufffd"
@@ -222,6 +232,80 @@ def model_catalog(event: ModelCatalogChanged) -> ModelCatalog:
         },
         fetched_at=event.fetched_at,
     )
+
+
+def campaign_changed(item: Campaign) -> CampaignChanged:
+    """A campaign as it is now."""
+    cap = item.frequency_cap
+    return CampaignChanged(
+        campaign_id=item.campaign_id,
+        title=item.title,
+        text=item.text,
+        intents=item.intents,
+        starts_at=item.starts_at,
+        ends_at=item.ends_at,
+        budget=item.budget,  # type: ignore[arg-type]  # checked by the request's schema
+        excluded_users=item.excluded_users,
+        excluded_intents=item.excluded_intents,
+        frequency_cap=None
+        if cap is None
+        else CapPart(impressions=cap.impressions, hours=cap.hours),
+        deleted=item.deleted,
+        changed_at=item.changed_at,
+    )
+
+
+def campaign(item: Delivered[CampaignChanged]) -> Campaign:
+    """A campaign as somebody has changed it."""
+    event, cap = item.event, item.event.frequency_cap
+    return Campaign(
+        tenant_id=item.tenant_id,
+        campaign_id=event.campaign_id,
+        title=_storable(event.title),
+        changed_at=event.changed_at,
+        text=_storable(event.text),
+        intents=event.intents,
+        starts_at=event.starts_at,
+        ends_at=event.ends_at,
+        budget=event.budget,
+        excluded_users=event.excluded_users,
+        excluded_intents=event.excluded_intents,
+        frequency_cap=None if cap is None else FrequencyCap(cap.impressions, cap.hours),
+        deleted=event.deleted,
+    )
+
+
+def own_list(item: Delivered[RecommendationChanged]) -> ListChange:
+    """What a user should see next, or that they are forgotten."""
+    event = item.event
+    body = event.model_dump_json(include={"source", "as_of", "ranker_version", "items"})
+    return ListChange(
+        item.tenant_id, event.user_id, event.version, None if event.forgotten else body
+    )
+
+
+def popular_list(item: Delivered[PopularCampaignsChanged]) -> ListChange:
+    """What those should see of whom nothing is known."""
+    event = item.event
+    rest = event.model_dump_json(include={"as_of", "ranker_version", "items"})
+    body = f'{{"source":"{POPULAR}",{rest.removeprefix("{")}'
+    return ListChange(item.tenant_id, None, event.version, body)
+
+
+def forgotten(item: Delivered[UserForgotten]) -> ListChange:
+    """That a user is forgotten: of all lists that were made before.
+
+    Versions of lists are microseconds of the clock, or higher.
+    """
+    event = item.event
+    return ListChange(item.tenant_id, event.user_id, microseconds(event.forgotten_at), None)
+
+
+def search_answer(item: Delivered[SearchAnswered]) -> SearchAnswer:
+    """What a search found."""
+    event = item.event
+    body = event.model_dump_json(include={"hits", "model"})
+    return SearchAnswer(item.tenant_id, event.search_id, body, event.failure)
 
 
 def _storable(text: str) -> str:

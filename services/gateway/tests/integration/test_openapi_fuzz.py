@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 import schemathesis
+from bus.outbox import OutboxRow
 from devkit.embedded import EmbeddedRedis
 from gateway.adapters.live import RedisLiveText
+from gateway.adapters.recommendations import RedisRecommendations
 from gateway.adapters.redis import RedisRateLimiter, RedisStreamSlots
-from gateway.api import Ports, create_app
+from gateway.adapters.searches import RedisSearchAnswers
+from gateway.api import Ports, create_app, recommendations
+from gateway.commands.searches import Publish
 from gateway.domain.access import Allowance, Tier
 from gateway.domain.limits import Demo, Limits, RatePolicy
+from gateway.domain.recommendations import SearchAnswer
 from hypothesis import HealthCheck, settings
 from runtime.deadline import Deadline
 from runtime.server import HttpServer
@@ -85,17 +92,37 @@ class _Serving:
         await self.redis.stop()
 
 
+def _answering(searches: RedisSearchAnswers) -> Publish:
+    """A log whose readers answer each search at once, with nothing."""
+
+    async def publish(rows: Sequence[OutboxRow]) -> None:
+        for row in rows:
+            body = '{"hits": [], "model": "fuzzed@1"}'
+            search_id = UUID(json.loads(row.payload)["search_id"])
+            await searches.hand_over([SearchAnswer(row.envelope.tenant_id, search_id, body)])
+
+    return publish
+
+
 async def _serve(dsn: str, folder: Any) -> tuple[_Serving, Served]:
     kit, redis = await Kit.create(dsn), await redis_on(folder)
     live, streams = RedisLiveText(redis.url), RedisStreamSlots(redis.url)
+    lists, searches = RedisRecommendations(redis.url), RedisSearchAnswers(redis.url)
     ports = replace(
-        ports_of(kit, RedisRateLimiter(redis.url)), live=live, streams=streams, limits=LIMITS
+        ports_of(kit, RedisRateLimiter(redis.url)),
+        live=live,
+        streams=streams,
+        recommendations=lists,
+        searches=searches,
+        publish=_answering(searches),
+        limits=LIMITS,
     )
+    assert await lists.finish(await lists.begin() or "")
     await kit.users.ensure_tenant("fuzzed-demo", Tier.FREE)
     app = create_app(ports)
     server, api = HttpServer(app, "127.0.0.1", 0), await Api.over(kit, ports)
     await server.start()
-    serving = _Serving(kit, redis, server, api, [live, streams])
+    serving = _Serving(kit, redis, server, api, [live, streams, lists, searches])
     return serving, Served(server.url, api.secret, await _known(api), app.openapi())
 
 
@@ -117,6 +144,13 @@ async def _known(api: Api) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def served(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recommendations, "LASTS_SECONDS", 0.2)
+        patched.setattr(recommendations, "LOOK_SECONDS", 0.1)
+        yield from _served(dsn, tmp_path_factory)
+
+
+def _served(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -139,6 +173,7 @@ def document() -> dict[str, Any]:
         **dict.fromkeys(
             ("store", "bind", "runs", "brands", "live", "keys", "users", "usage"), nothing
         ),
+        **dict.fromkeys(("campaigns", "recommendations", "searches", "publish"), nothing),
         limiter=nothing,
         streams=nothing,
         max_run_completions=1,

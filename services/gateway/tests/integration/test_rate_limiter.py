@@ -14,6 +14,7 @@ from gateway.adapters.redis import RedisRateLimiter, RedisStreamSlots
 from gateway.domain.limits import RatePolicy
 from gateway.domain.models import Quota
 from gateway.domain.ports import RateLimiter, StreamSlots
+from redis.asyncio import Redis
 from services.gateway.tests.kits import redis_on
 
 pytestmark = pytest.mark.asyncio
@@ -67,6 +68,34 @@ async def test_replicas_share_the_count(redis: EmbeddedRedis) -> None:
     one, two = (RedisRateLimiter(redis.url) for _ in range(2))
     allowed = [(await each.spend(TWO, "key")).allowed for each in (one, two, one)]
     assert allowed == [True, True, False]
+
+
+async def test_however_many_ask_at_once_no_more_are_allowed(limiter: RateLimiter) -> None:
+    quotas = await asyncio.gather(*(limiter.spend(THREE, "key") for _ in range(400)))
+    assert sum(quota.allowed for quota in quotas) == 3
+
+
+async def test_a_window_slides(redis: EmbeddedRedis) -> None:
+    limiter, policy = RedisRateLimiter(redis.url), RatePolicy("sliding", 100, 2)
+    for _ in range(100):
+        assert (await limiter.spend(policy, "key")).allowed
+    refused = await limiter.spend(policy, "key")
+    assert (refused.allowed, refused.remaining) == (False, 0)
+    await asyncio.sleep(3)  # half of the window before counts no more
+    quota = await limiter.spend(policy, "key")
+    assert quota.allowed
+    assert 30 <= quota.remaining <= 99
+
+
+async def test_a_request_is_counted_in_one_round_trip(redis: EmbeddedRedis) -> None:
+    limiter, raw = RedisRateLimiter(redis.url), Redis.from_url(redis.url)
+    await limiter.spend(THREE, "key")
+    calls = (await raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    await limiter.spend(THREE, "key")
+    stats = await raw.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == calls + 1
+    await raw.aclose()
+    await limiter.close()
 
 
 async def test_without_redis_requests_pass_uncounted(tmp_path: Path) -> None:

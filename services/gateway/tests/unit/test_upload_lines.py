@@ -14,13 +14,13 @@ from bus.outbox import HEADER_BYTES
 from contracts.topics import ANSWER_CAPTURED
 from gateway.schemas.imports import (
     CSV,
-    NDJSON,
     RESTARTS,
     CapturedLine,
     Upload,
     captured_answer,
     read_upload,
 )
+from gateway.schemas.lines import NDJSON
 from gateway.translation import captured
 from hypothesis import example, given
 from hypothesis import strategies as st

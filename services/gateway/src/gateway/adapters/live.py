@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 from runtime.logging import logger
 
+from gateway.adapters.connections import watching
 from gateway.domain.live import merged
 from gateway.domain.ports import TextStream
 from gateway.domain.readings import TextPiece
@@ -24,7 +24,7 @@ class RedisLiveText:
     """A channel for each run. While Redis is down, pieces are lost and the ends of answers not."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url)
+        self._redis = watching(redis_url)
 
     async def publish(self, pieces: Sequence[TextPiece]) -> None:
         """One message for each answer in the batch."""

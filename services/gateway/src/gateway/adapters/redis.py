@@ -8,54 +8,50 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import ConfigurationError, StorageError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, TimeoutError
 from runtime.logging import logger
 
-from gateway.adapters.memory import ProcessRateLimiter, spend
+from gateway.adapters.connections import commands
+from gateway.adapters.memory import ProcessRateLimiter
+from gateway.adapters.scripts import SPEND, TAKE_SLOT
 from gateway.domain.limits import RatePolicy
 from gateway.domain.models import Quota
 
 _log = logger(__name__)
 # A Redis that hangs costs a request a second, and is then left alone for a while.
-_ANSWER_SECONDS = 1.0
 _HANGING_SECONDS = 5.0
 # Slots of a process that was killed are free again after this long.
 SLOT_SECONDS = 60.0
 
-_TAKE = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[4])
-redis.call('PEXPIREAT', KEYS[1], ARGV[2])
-return 1
-"""
-
 
 class RedisRateLimiter:
     """A sliding window per policy and caller.
+
+    What counts is the window at hand, and of the one before the share that has not passed.
 
     While Redis is down requests pass uncounted: a lost cache must not take the API down. Strict
     policies are then counted by each process. It is logged, and readiness shows it.
     """
 
     def __init__(self, redis_url: str) -> None:
-        self._storage = _storage(redis_url)
-        self._window = SlidingWindowCounterRateLimiter(self._storage)
+        self._redis = commands(redis_url)
+        self._spend = self._redis.register_script(SPEND)
         self._alone = ProcessRateLimiter()
         self._asked_again_at = 0.0
 
     async def spend(self, policy: RatePolicy, who: str) -> Quota:
-        """Count one request of ``who``."""
+        """Count one request of ``who``, in one round trip."""
         if time.monotonic() >= self._asked_again_at:
+            key = f"limit:{policy.name}:{policy.requests}/{policy.seconds}:{who}"
+            window = _milliseconds(policy.seconds)
             try:
-                return await spend(self._window, policy, who)
-            except StorageError as error:
+                found = await self._spend(
+                    [f"{{{key}}}", f"{{{key}}}:past"], [policy.requests, window]
+                )
+                return _quota(policy, *map(int, found))
+            except RedisError as error:
                 _log.warning("rate limit not counted", policy=policy.name, error=str(error))
-                if isinstance(error.storage_error, TimeoutError):
+                if isinstance(error, TimeoutError):
                     self._asked_again_at = time.monotonic() + _HANGING_SECONDS
         if policy.strict:
             return await self._alone.spend(policy, who)
@@ -63,20 +59,28 @@ class RedisRateLimiter:
 
     async def healthy(self) -> bool:
         """Whether Redis answers."""
-        return await self._storage.check()
+        try:
+            return bool(await self._redis.ping())
+        except RedisError:
+            return False
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
 
 
-def _storage(redis_url: str) -> RedisStorage:
-    try:
-        return RedisStorage(
-            f"async+{redis_url}".replace("async+unix://", "async+redis+unix://"),
-            implementation="redispy",
-            wrap_exceptions=True,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_ANSWER_SECONDS,
-        )
-    except ConfigurationError:  # its words hold the address, and with it a password
-        raise ValueError("give redis://host:port/0 or unix:///path") from None
+def _quota(
+    policy: RatePolicy, allowed: int, count: int, left_ms: int, past: int, past_left_ms: int
+) -> Quota:
+    """What is left, and when the next request that counts now will count no more."""
+    window = _milliseconds(policy.seconds)
+    spent = count + past * past_left_ms // window
+    ends: list[float] = [left_ms % window or window] if count else []
+    ends += [past_left_ms % (window / past)] if past else []
+    reset = min(ends, default=window) / 1000
+    # A refusal that leaves something would not be one.
+    remaining = max(0, policy.requests - spent) if allowed else 0
+    return Quota(policy.requests, remaining, max(1, round(reset)), allowed=bool(allowed))
 
 
 class RedisStreamSlots:
@@ -86,10 +90,8 @@ class RedisStreamSlots:
     """
 
     def __init__(self, redis_url: str, seconds: float = SLOT_SECONDS) -> None:
-        self._redis: Redis = Redis.from_url(
-            redis_url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS
-        )
-        self._take = self._redis.register_script(_TAKE)
+        self._redis = commands(redis_url)
+        self._take = self._redis.register_script(TAKE_SLOT)
         self._seconds = seconds
 
     @asynccontextmanager

@@ -10,15 +10,20 @@ from starlette.middleware.gzip import GZipMiddleware
 from gateway.api import (
     answers,
     brands,
+    campaigns,
     demo,
     docs,
     events,
     export,
+    facts,
+    forgetting,
     imports,
     keys,
     models,
+    recommendations,
     reports,
     runs,
+    search,
     tenants,
     usage,
     users,
@@ -27,11 +32,13 @@ from gateway.api.errors import handle_errors
 from gateway.api.openapi import describe
 from gateway.api.ports import Ports
 from gateway.domain import NAME
-from gateway.middleware import Addressed, BodyLimit, Defects, Metered, Observed
+from gateway.middleware import Addressed, BodyLimit, Defects, Metered, Observed, Streamed
 from gateway.schemas.common import Problem
+from gateway.schemas.lines import NDJSON
 
 __all__ = ["Ports", "create_app"]
 IMPORTS = "/v1/visibility/imports"
+LINES = (facts.CONVERSATIONS, facts.ENGAGEMENTS)
 CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CORS_ACCEPTED = (
     "Authorization",
@@ -44,6 +51,7 @@ CORS_ACCEPTED = (
 )
 CORS_EXPOSED = (
     "Content-Disposition",
+    "Limelight-Source",
     "Location",
     "RateLimit",
     "RateLimit-Limit",
@@ -60,13 +68,16 @@ def create_app(ports: Ports) -> FastAPI:
     app = FastAPIOffline(  # its docs page loads nothing from elsewhere
         title="Limelight",
         version="0.1.0",
-        summary="How AI assistants talk about brands, measured.",
+        summary="How AI assistants talk about brands, measured; and what people should see next.",
         docs_url=None,  # ours have a security policy
         redoc_url=None,
         static_url=docs.STATIC,
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
     app.state.ports = ports
+    # Asked in this order: what is called most comes first.
+    for part in (recommendations, facts, campaigns, search, forgetting):
+        app.include_router(part.router)
     for part in (runs, answers, reports, events, export, imports, brands, models):
         app.include_router(part.router)
     for part in (keys, users, tenants, usage, demo, docs):
@@ -79,9 +90,11 @@ def create_app(ports: Ports) -> FastAPI:
 
 def _add_middleware(app: FastAPI, ports: Ports) -> None:
     """The innermost first. None holds back what is streamed."""
-    app.add_middleware(
-        BodyLimit, limit=ports.max_body_bytes, streamed={IMPORTS: ports.max_import_bytes}
-    )
+    streamed = {
+        IMPORTS: Streamed(ports.max_import_bytes),
+        **dict.fromkeys(LINES, Streamed(ports.max_import_bytes, NDJSON)),
+    }
+    app.add_middleware(BodyLimit, limit=ports.max_body_bytes, streamed=streamed)
     app.add_middleware(
         Addressed, limiter=ports.limiter, limits=ports.limits, trusted=ports.trusted_proxies
     )

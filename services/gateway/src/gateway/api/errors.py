@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 
 from gateway.domain.errors import (
     EmailTaken,
+    EventTooLarge,
     Forbidden,
     GatewayError,
     IdempotencyConflict,
+    InvalidCampaign,
     InvalidCursor,
     InvalidImport,
     InvalidKey,
@@ -23,16 +25,21 @@ from gateway.domain.errors import (
     NameTaken,
     NotFound,
     RateLimited,
+    ReadModelUnready,
+    RetryLater,
+    SearchUnanswered,
     TooManyStreams,
     Unauthorized,
     UnsupportedMedia,
     WrongKind,
 )
-from gateway.middleware import problem, unreadable_json
+from gateway.middleware import SOURCE_HEADER, problem, unreadable_json
 from gateway.schemas.common import Problem
 
 STATUS: dict[type[GatewayError], int] = {
     InvalidRun: 422,
+    InvalidCampaign: 422,
+    EventTooLarge: 413,
     InvalidCursor: 422,
     InvalidImport: 422,
     InvalidKey: 422,
@@ -47,6 +54,8 @@ STATUS: dict[type[GatewayError], int] = {
     IdempotencyConflict: 409,
     RateLimited: 429,
     TooManyStreams: 429,
+    ReadModelUnready: 503,
+    SearchUnanswered: 503,
 }
 _ALTERNATIVES = {"constrained-str", "uuid", "BrandIn", "PromptIn"}
 _MEANINGS = {
@@ -59,6 +68,7 @@ _MEANINGS = {
     415: "The body is of a kind that the route does not read.",
     422: "The request does not fit its schema, or its pieces do not fit together.",
     429: "A limit is spent; Retry-After says for how long.",
+    503: "Not at the moment; Retry-After says when to try again.",
 }
 
 
@@ -80,8 +90,10 @@ def handle_errors(app: FastAPI) -> None:
 async def _on_gateway_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     headers = {}
-    if isinstance(error, RateLimited):
+    if isinstance(error, RetryLater):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, ReadModelUnready):
+        headers[SOURCE_HEADER] = "unready"
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     more: dict[str, Any] = {}

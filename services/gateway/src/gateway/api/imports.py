@@ -21,15 +21,8 @@ from gateway.commands.runs import Idempotency, WantedBrands
 from gateway.domain.errors import InvalidImport, UnsupportedMedia, WrongKind
 from gateway.domain.models import CapturedAnswer, Run, RunKind, StoredResponse
 from gateway.domain.planning import imported_run
-from gateway.schemas.imports import (
-    CSV,
-    NDJSON,
-    SHOWN_ERRORS,
-    ImportAccepted,
-    Upload,
-    captured_answer,
-    read_upload,
-)
+from gateway.schemas.imports import CSV, ImportAccepted, Upload, captured_answer, read_upload
+from gateway.schemas.lines import NDJSON, SHOWN_ERRORS
 from gateway.schemas.runs import links
 
 router = APIRouter(

@@ -9,15 +9,19 @@ from typing import Annotated, Any
 from bus.store import TransactionalStore
 from fastapi import Depends, Request
 
+from gateway.commands.searches import Publish
 from gateway.domain.addresses import Network
 from gateway.domain.limits import Limits
 from gateway.domain.ports import (
     BrandRepository,
+    CampaignRepository,
     KeyRepository,
     LiveText,
     RateLimiter,
+    RecommendationReader,
     RunReader,
     RunRepository,
+    SearchAnswers,
     StreamSlots,
     UsageStore,
     UserRepository,
@@ -39,6 +43,10 @@ class Ports:
     usage: UsageStore
     limiter: RateLimiter
     streams: StreamSlots
+    campaigns: CampaignRepository
+    recommendations: RecommendationReader
+    searches: SearchAnswers
+    publish: Publish
     max_run_completions: int
     max_body_bytes: int
     max_import_bytes: int = 33_554_432
@@ -48,7 +56,8 @@ class Ports:
     cors_origins: Sequence[str] = ()
 
 
-def _ports(request: Request) -> Ports:
+async def _ports(request: Request) -> Ports:
+    # Async although it awaits nothing: of others the framework makes a trip to a thread.
     ports: Ports = request.app.state.ports
     return ports
 

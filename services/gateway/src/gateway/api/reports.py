@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from threadpoolctl import threadpool_limits
+from runtime import algebra
 
 from gateway.api.access import Reader
 from gateway.api.errors import errors
@@ -23,8 +23,7 @@ router = APIRouter(
     tags=["visibility"],
     responses=errors(401, 403, 404, 422, 429),
 )
-# Many small products of matrices: more threads than one only wait for each other, ten times longer.
-threadpool_limits(limits=1, user_api="blas")
+algebra.one_thread()
 Pool = Annotated[
     bool, Query(description="sum up answers of all surfaces, which are different products")
 ]

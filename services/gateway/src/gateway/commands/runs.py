@@ -124,7 +124,7 @@ async def cancel_run(
     async with store.transaction() as transaction:
         if not await bind(transaction).cancel(tenant_id, run_id, origins.now):
             return
-        await transaction.add([cancelled(origins)])
+        await transaction.add([cancelled(origins, run_id)])
         hit("command-before-commit")
     hit("command-after-commit")
 
@@ -151,7 +151,7 @@ async def reanalyse(
         made = await repository.add_revision(tenant_id, run_id, wanted, origins.now)
         if made is None:
             raise no_run(run_id)
-        await transaction.add([reanalysis(origins, *made)])
+        await transaction.add([reanalysis(origins, run_id, *made)])
         hit("command-before-commit")
     hit("command-after-commit")
     return made

@@ -21,6 +21,18 @@ class InvalidRun(GatewayError):
     code = "invalid-run"
 
 
+class InvalidCampaign(GatewayError):
+    """The pieces of a campaign do not fit together."""
+
+    code = "invalid-campaign"
+
+
+class EventTooLarge(GatewayError):
+    """What was told makes an event that the log does not take."""
+
+    code = "event-too-large"
+
+
 class InvalidCursor(GatewayError):
     """A page cursor that this list never gave out."""
 
@@ -97,14 +109,20 @@ class IdempotencyConflict(GatewayError):
     code = "idempotency-conflict"
 
 
-class RateLimited(GatewayError):
-    """More requests than the key's limit; ``retry_after`` in seconds."""
+class RetryLater(GatewayError):
+    """Not now, but perhaps after ``retry_after`` seconds."""
 
-    code = "rate-limited"
+    code = "retry-later"
 
     def __init__(self, message: str, hint: str, retry_after: int) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
+
+
+class RateLimited(RetryLater):
+    """More requests than the key's limit."""
+
+    code = "rate-limited"
 
 
 class TooManyStreams(RateLimited):
@@ -113,6 +131,23 @@ class TooManyStreams(RateLimited):
     code = "too-many-streams"
 
 
+class ReadModelUnready(RetryLater):
+    """The read model of recommendations is being rebuilt, or cannot be reached."""
+
+    code = "read-model-unready"
+
+
+class SearchUnanswered(RetryLater):
+    """Nobody answered a search in time, or nothing could be looked for."""
+
+    code = "search-unanswered"
+
+
 def no_run(run_id: UUID) -> NotFound:
     """What is said of a run that is not there, or not the caller's."""
     return NotFound(f"no run {run_id}", "check the id; runs of other tenants are not shown")
+
+
+def no_campaign(campaign_id: str) -> NotFound:
+    """What is said of a campaign that is not there, or not the caller's."""
+    return NotFound(f"no campaign {campaign_id}", "GET /v1/campaigns lists yours")

@@ -11,6 +11,7 @@ from uuid import UUID
 from gateway.domain.access import Role, Tier
 from gateway.domain.catalog import ModelCatalog, Price
 from gateway.domain.limits import RatePolicy
+from gateway.domain.marketing import Campaign
 from gateway.domain.models import (
     AnalyzedAnswer,
     ApiKey,
@@ -35,6 +36,7 @@ from gateway.domain.readings import (
     RunStatus,
     TextPiece,
 )
+from gateway.domain.recommendations import Condition, Found, ListChange, SearchAnswer
 from gateway.domain.tenants import Tenant, User
 from gateway.domain.usage import Tally, UsageQuery, UsageRow, UsageSlot
 
@@ -110,6 +112,86 @@ class RunRepository(Protocol):
 
     async def learn_catalogs(self, catalogs: Sequence[ModelCatalog]) -> None:
         """Keep the latest list of each provider."""
+
+    async def put_campaign(self, campaign: Campaign) -> tuple[Campaign, bool]:
+        """Store a campaign as it is now, later than all that is known of it; whether it is new.
+
+        What is returned says when it changed. A deleted one that comes back is new.
+        """
+
+    async def delete_campaign(
+        self, tenant_id: str, campaign_id: str, now: datetime
+    ) -> Campaign | None:
+        """Mark a campaign as deleted, later than all that is known of it. None if there is none."""
+
+    async def forget_events(self, tenant_id: str, user_id: str, before: datetime) -> None:
+        """Delete what the outbox still holds of what a user said and did before."""
+
+
+class CampaignRepository(Protocol):
+    """Campaigns of all tenants; each call is a transaction of its own."""
+
+    async def find(self, tenant_id: str, campaign_id: str) -> Campaign | None:
+        """One that is not deleted."""
+
+    async def of_tenant(self, tenant_id: str, limit: int, after: str | None) -> Sequence[Campaign]:
+        """Those that are not deleted by id, those after ``after``."""
+
+    async def learn(self, campaigns: Sequence[Campaign]) -> None:
+        """Keep of each campaign the state that changed last; again the same changes nothing."""
+
+
+class RecommendationReader(Protocol):
+    """Lists of recommendations, to be served."""
+
+    async def read(self, tenant_id: str, user_ids: Sequence[str]) -> Sequence[Found]:
+        """What there is for each of these users. Raises ReadModelUnready."""
+
+    def watch(self, tenant_id: str, user_id: str) -> AbstractAsyncContextManager[Changes]:
+        """Hear from now on when what a user is shown may have changed."""
+
+
+class Changes(Protocol):
+    """Word that something may have changed."""
+
+    async def next(self, timeout: float) -> bool:
+        """Whether there was such word within ``timeout`` seconds."""
+
+
+class RecommendationWriter(Protocol):
+    """The same lists, to be kept. All of it may come again, and in any order."""
+
+    async def put(self, changes: Sequence[ListChange]) -> None:
+        """Keep of each list the highest version. Raises Unavailable."""
+
+    async def note_campaigns(self, campaigns: Sequence[Campaign]) -> None:
+        """Keep of each campaign whether it may be shown, and to whom not. Raises Unavailable."""
+
+
+class ReadModel(Protocol):
+    """Whether the lists are complete, and who completes them. Raises Unavailable."""
+
+    async def condition(self) -> Condition:
+        """How complete the lists are."""
+
+    async def begin(self) -> str | None:
+        """Take the lease on filling them; None while another replica has it."""
+
+    async def keep(self, lease: str) -> bool:
+        """Go on holding the lease; False if it is lost, and perhaps all lists with it."""
+
+    async def finish(self, lease: str) -> bool:
+        """Say that the lists are complete; False if the lease was lost before."""
+
+
+class SearchAnswers(Protocol):
+    """Answers to searches, on their way from whoever reads them to whoever asked."""
+
+    async def hand_over(self, answers: Sequence[SearchAnswer]) -> None:
+        """Leave answers for those who ask, on any replica. Raises Unavailable."""
+
+    async def wait(self, tenant_id: str, search_id: UUID, seconds: float) -> SearchAnswer | None:
+        """The answer to a search of the tenant; None if none came. Raises Unavailable."""
 
 
 class RunReader(Protocol):

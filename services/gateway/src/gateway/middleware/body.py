@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.middleware.problems import too_large
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """The limit of bodies that a route reads by itself; only those of ``media_type``, if given."""
+
+    limit: int
+    media_type: str | None = None
 
 
 class BodyLimit:
@@ -17,7 +26,9 @@ class BodyLimit:
     counted as they pass and never held.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, streamed: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int, streamed: Mapping[str, Streamed] | None = None
+    ) -> None:
         self._app = app
         self._limit = limit
         self._streamed = dict(streamed or {})
@@ -26,21 +37,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        streamed = self._streamed_limit(scope["path"])
-        limit = self._limit if streamed is None else streamed
-        if _declared(scope) > limit:
-            await too_large(limit)(scope, receive, send)
-        elif streamed is not None:
-            await self._app(scope, _counted(receive, limit), send)
-        else:
-            await self._buffered(scope, receive, send)
-
-    async def _buffered(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._read(receive)
-        if body is None:
-            await too_large(self._limit)(scope, receive, send)
+        found = self._found(scope["path"])
+        if found is not None and found.media_type in {None, _media_type(scope)}:
+            if _declared(scope) > found.limit:
+                await too_large(found.limit)(scope, receive, send)
+            else:
+                await self._app(scope, _counted(receive, found.limit), send)
             return
-        await self._app(scope, _replayed(body, receive), send)
+        body = None if _declared(scope) > self._limit else await self._read(receive)
+        if body is None:
+            larger = None if found is None else found.media_type
+            await too_large(self._limit, larger)(scope, receive, send)
+        else:
+            await self._app(scope, _replayed(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes | None:
         chunks, size = [], 0
@@ -54,11 +63,16 @@ class BodyLimit:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _streamed_limit(self, path: str) -> int | None:
-        for prefix, limit in self._streamed.items():
+    def _found(self, path: str) -> Streamed | None:
+        for prefix, found in self._streamed.items():
             if path == prefix or path.startswith(f"{prefix}/"):
-                return limit
+                return found
         return None
+
+
+def _media_type(scope: Scope) -> str:
+    given: bytes = dict(scope["headers"]).get(b"content-type", b"")
+    return given.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _declared(scope: Scope) -> int:

@@ -31,14 +31,11 @@ def defect() -> JSONResponse:
     return problem(500, "defect", "The gateway failed.", "Try again; report it with request_id.")
 
 
-def too_large(limit: int) -> JSONResponse:
-    """The problem of a body over ``limit`` bytes."""
-    return problem(
-        413,
-        "body-too-large",
-        "The request body is too large.",
-        f"Send at most {limit} bytes; split the request.",
-    )
+def too_large(limit: int, media_type: str | None = None) -> JSONResponse:
+    """The problem of a body over ``limit`` bytes; more is taken as ``media_type``."""
+    hint = f"Send at most {limit} bytes; split the request."
+    more = "" if media_type is None else f" As {media_type} it may be larger."
+    return problem(413, "body-too-large", "The request body is too large.", hint + more)
 
 
 def too_many(hint: str, retry_after: int) -> JSONResponse:

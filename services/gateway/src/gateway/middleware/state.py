@@ -18,6 +18,8 @@ ANONYMOUS = "counted_as_anonymous"
 """True once the request is counted among those without a key."""
 SECURE = "over_https"
 """Whether the client came over HTTPS, as far as that can be believed."""
+SOURCE_HEADER = "Limelight-Source"
+"""The header that tells where a list of recommendations comes from."""
 QUOTA_HEADERS = "quota_headers"
 """Headers that tell the caller's quota."""
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from contracts.events.visibility import OfOurTime
+from contracts.events.base import OfOurTime
 from contracts.ids import prompt_id
 from pydantic import (
     BaseModel,
@@ -24,15 +23,13 @@ from pydantic import (
 from gateway.domain.models import CapturedAnswer, Prompt
 from gateway.domain.planning import captured_id
 from gateway.schemas.common import NoNul, RequestBody, ShortText
+from gateway.schemas.lines import BOM, BadLine, complaint, ndjson_lines
 from gateway.schemas.runs import Locale, PromptText
 
-NDJSON, CSV = "application/x-ndjson", "text/csv"
-BOM = b"\xef\xbb\xbf"
+CSV = "text/csv"
 MAX_LINE_BYTES = 1_000_000
 """Of a line as an event carries it, so that its topic takes it."""
-SHOWN_CHARACTERS = 500
 RESTARTS = 100
-SHOWN_ERRORS = 1000
 Text = Annotated[str, StringConstraints(min_length=1, pattern=NoNul)]
 
 
@@ -67,13 +64,6 @@ class CapturedLine(RequestBody):
         return self
 
 
-class BadLine(BaseModel):
-    """A line that was left out."""
-
-    line: int = Field(description="counted from 1; of CSV the line its record begins on")
-    error: str
-
-
 class ImportAccepted(BaseModel):
     """The good lines are stored and being analysed."""
 
@@ -97,14 +87,14 @@ def read_upload(body: bytes, media_type: str) -> Upload:
     """Take an upload apart. Every line is good or bad; empty ones are neither."""
     good: list[CapturedLine] = []
     bad: list[BadLine] = []
-    for number, found in _csv_lines(body) if media_type == CSV else _ndjson_lines(body):
+    for number, found in _csv_lines(body) if media_type == CSV else ndjson_lines(body):
         if isinstance(found, str):
             bad.append(BadLine(line=number, error=found))
             continue
         try:
             good.append(CapturedLine.model_validate(found))
         except ValidationError as error:
-            bad.append(BadLine(line=number, error=_said(error)))
+            bad.append(BadLine(line=number, error=complaint(error)))
     return Upload(tuple(good), tuple(bad))
 
 
@@ -128,25 +118,6 @@ def captured_answer(line: CapturedLine, tenant_id: str, run_id: UUID) -> Capture
         sources=tuple((source.url, source.title) for source in line.sources),
         simulated=line.simulated,
     )
-
-
-def _ndjson_lines(body: bytes) -> Iterator[tuple[int, Any]]:
-    for number, raw in enumerate(body.removeprefix(BOM).split(b"\n"), 1):
-        if raw.strip():
-            yield number, _parsed(raw)
-
-
-def _parsed(raw: bytes) -> Any:
-    """The value of a line, or as a string what is wrong with it."""
-    try:
-        value = json.loads(raw.decode())
-    except UnicodeDecodeError as error:
-        return f"not UTF-8 (byte {error.start} of the line)"
-    except json.JSONDecodeError as error:
-        return f"not JSON: {error.msg} at column {error.colno}"
-    except (ValueError, RecursionError) as error:
-        return f"not JSON that can be read: {error}"
-    return value if isinstance(value, dict) else "not a JSON object"
 
 
 def _csv_lines(body: bytes) -> Iterator[tuple[int, Any]]:
@@ -200,13 +171,3 @@ def _csv_record(header: Sequence[str], row: Sequence[str]) -> Any:
     if "sources" in cells:
         cells["sources"] = [{"url": url} for url in cells["sources"].split()]
     return cells
-
-
-def _said(error: ValidationError) -> str:
-    """Field and complaint, without the input: it may be long."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    said = "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'line'}: {item['msg']}" for item in problems[:5]
-    )
-    # A field may have a name of any length, and of half a surrogate pair.
-    return said[:SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()

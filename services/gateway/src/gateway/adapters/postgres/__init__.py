@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.adapters.postgres.brands import PostgresBrandRepository
+from gateway.adapters.postgres.campaigns import PostgresCampaignRepository
 from gateway.adapters.postgres.keys import PostgresKeyRepository
 from gateway.adapters.postgres.pruning import PostgresPruning
 from gateway.adapters.postgres.reading import PostgresRunReader
@@ -12,6 +13,7 @@ from gateway.adapters.postgres.users import PostgresUserRepository
 
 __all__ = [
     "PostgresBrandRepository",
+    "PostgresCampaignRepository",
     "PostgresKeyRepository",
     "PostgresPruning",
     "PostgresRunReader",

@@ -9,13 +9,14 @@ from uuid import UUID
 from bus.stores.postgres import PostgresTransaction
 
 from gateway.adapters.postgres.brands import BrandRows
+from gateway.adapters.postgres.campaigns import CampaignRows
 from gateway.adapters.postgres.captured import CapturedRows
 from gateway.adapters.postgres.projections import ProjectionRows
 from gateway.adapters.postgres.rows import RUN, brands_in, brands_out, run_of
 from gateway.domain.models import Brand, PlannedCompletion, Run, RunKind, StoredResponse
 
 
-class PostgresRunRepository(ProjectionRows, CapturedRows, BrandRows):
+class PostgresRunRepository(ProjectionRows, CapturedRows, BrandRows, CampaignRows):
     """Writes of commands and handlers."""
 
     def __init__(self, transaction: PostgresTransaction) -> None:
