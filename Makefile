@@ -10,13 +10,18 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 MEMBERS := contracts libs/runtime libs/bus libs/devkit \
-	services/gateway services/llm-executor services/mention-analyzer deploy/allinone
+	services/embedding services/gateway services/graph-loader services/llm-executor \
+	services/mention-analyzer services/recommender deploy/allinone
+PROMETHEUS := $(or $(LIMELIGHT_CACHE),$(HOME)/.cache/limelight)/prometheus
 SOURCES := contracts libs services deploy tests
 
 ##@ Start here
-.PHONY: demo up
+.PHONY: demo demo-marketing up
 demo: setup ## Run a small visibility run and serve its report (ONCE=1: end after the report)
 	@$(BIN)/limelight demo $(if $(ONCE),--once)
+
+demo-marketing: setup ## Conversations in, recommendations out, on invented people (ONCE=1)
+	@$(BIN)/limelight demo marketing $(if $(ONCE),--once)
 
 up: setup ## Run the whole platform in this process, data in ./.limelight
 	@$(BIN)/limelight up
@@ -25,8 +30,8 @@ up: setup ## Run the whole platform in this process, data in ./.limelight
 .PHONY: test unit check lint types imports contracts
 test: check unit ## Everything that CI runs
 
-unit: setup ## All tests, two at a time
-	$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+unit: setup server-tools ## All tests, two at a time
+	PATH="$$PATH:$(PROMETHEUS)/usr/bin" $(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
 
 check: lint types imports contracts ## Style, types, dependency rules, generated files
 
@@ -43,6 +48,7 @@ imports: setup ## import-linter
 contracts: setup ## Generated schemas and docs are up to date
 	$(BIN)/python -m contracts.generate --check
 	$(BIN)/python -m gateway.metrics_page --check
+	$(BIN)/python -m deploy.observability --check
 
 ##@ Measure
 .PHONY: bench bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
@@ -93,6 +99,7 @@ format: setup ## Write code in the house style
 generate: setup ## Schemas, AsyncAPI and docs/events.md from the contracts
 	$(BIN)/python -m contracts.generate
 	$(BIN)/python -m gateway.metrics_page
+	$(BIN)/python -m deploy.observability
 
 EXPORT := export -q --no-emit-workspace --format requirements-txt --no-header
 lock: $(VENV)/bin/python ## Resolve dependencies anew into the two locks: all, and what images need
@@ -109,12 +116,23 @@ setup: $(VENV)/.ready ## Virtual environment with everything pinned; done once
 
 $(VENV)/.ready: requirements.lock pyproject.toml $(MEMBERS:=/pyproject.toml) | $(VENV)/bin/python
 	@echo "Installing packages (about 350 MB the first time) ..."
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --no-deps -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps $(MEMBERS:%=-e %)
 	@touch $@
 
 $(VENV)/bin/python: | tools
 	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+
+# Taken out of Debian's package, not installed: nothing on the machine changes.
+.PHONY: server-tools
+server-tools:
+	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || { \
+		echo "Fetching Debian's prometheus for the tests of alert rules and dashboards ..."; \
+		mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && \
+		{ apt-get download -qq prometheus 2>/dev/null || \
+			{ apt-get update -qq && apt-get download -qq prometheus; }; } && \
+		dpkg -x prometheus_*.deb . && rm prometheus_*.deb; } || \
+		echo "No promtool can be had here: tests of alert rules and dashboards are skipped."
 
 .PHONY: tools
 tools:

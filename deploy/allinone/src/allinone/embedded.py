@@ -14,6 +14,9 @@ from devkit.simulator import RunningSimulator, SimulatorConfig, serve
 
 from allinone.data_dir import DataDir
 
+# What the gateway keeps may be flushed; what the recommender keeps is its store.
+_REDIS_DATABASES = {"gateway": 0, "recommender": 1}
+
 
 @dataclass
 class Embedded:
@@ -40,12 +43,12 @@ class Embedded:
         """What the stores fill in of a service's settings, by the names of its fields."""
         wanted = spec.settings.model_fields
         offered: dict[str, Any] = {
-            "redis_url": self.redis.url,
+            "redis_url": self.redis.database(_REDIS_DATABASES.get(spec.name, 0)),
             "simulator_url": self.simulator.base_url,
             "sole_instance": True,
         }
-        if "postgres_dsn" in wanted:
-            offered["postgres_dsn"] = await self.postgres.database(spec.name)
+        for name in {"postgres_dsn", "graph_url"} & set(wanted):
+            offered[name] = await self.postgres.database(spec.name)
         return {name: value for name, value in offered.items() if name in wanted}
 
     async def stop(self) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import embedding.app
 import gateway.app
+import graph_loader.app
 import llm_executor.app
 import mention_analyzer.app
+import recommender.app
 from bus.host import ServiceSpec
 
 SERVICES: tuple[ServiceSpec, ...] = (
     mention_analyzer.app.SERVICE,
     llm_executor.app.SERVICE,
+    embedding.app.SERVICE,
+    graph_loader.app.SERVICE,
+    recommender.app.SERVICE,
     gateway.app.SERVICE,  # last to start and first to stop: it lets requests in
 )
 

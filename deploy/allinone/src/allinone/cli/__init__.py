@@ -6,11 +6,15 @@ import typer
 
 from allinone.cli import (
     demo,
+    demo_marketing,
     detect,
     dlq,
+    evaluate,
     imports,
     keys,
+    marketing_imports,
     runs,
+    samples,
     tenants,
     topics,
     up,
@@ -25,14 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("up")(up.up)
-app.command("demo")(demo.demo)
+demo.app.command("marketing")(demo_marketing.marketing)
+app.add_typer(demo.app, name="demo")
 app.command("usage")(usage.usage)
 app.command("detect")(detect.detect)
 app.add_typer(runs.app, name="runs")
+imports.app.command("conversations")(marketing_imports.conversations)
+imports.app.command("engagements")(marketing_imports.engagements)
+imports.app.command("campaigns")(marketing_imports.campaigns)
 app.add_typer(imports.app, name="import")
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(samples.app, name="sample")
 app.add_typer(topics.app, name="topics")
 app.add_typer(users.app, name="users")
 app.command("simulator")(up.simulator)

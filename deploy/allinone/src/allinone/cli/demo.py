@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,16 +51,22 @@ DEMO_RUN: dict[str, Any] = {
 }
 
 
-def demo(
-    once: Annotated[bool, typer.Option(help="end after the reports")] = False,
-) -> None:
+app = typer.Typer(help="See it work, on data that is made up.", invoke_without_command=True)
+Once = Annotated[bool, typer.Option("--once", help="end after it, do not go on serving")]
+
+
+@app.callback()
+def visibility(context: typer.Context, *, once: Once = False) -> None:
     """Run questions on simulated models, import a few answers, print both reports."""
+    if context.invoked_subcommand is not None:
+        return
     with clear_errors():
         configure_logs("WARNING")
-        run(_demo(Options.from_environment(), once=once))
+        run(serving(Options.from_environment(), _both, once=once))
 
 
-async def _demo(options: Options, *, once: bool) -> None:
+async def serving(options: Options, walk: Callable[[Api], None], *, once: bool) -> None:
+    """Start the all-in-one, go through the demo, and unless ``once`` go on serving."""
     from bus.host import until_ended  # noqa: PLC0415 - takes a second to load
 
     from allinone.app import AllInOne  # noqa: PLC0415
@@ -69,10 +75,9 @@ async def _demo(options: Options, *, once: bool) -> None:
     out.print("Starting Limelight ...")
     await limelight.start()
     try:
-        api = Api(limelight.url, limelight.data.demo_key())
-        await asyncio.to_thread(_both, api)
-        say_where(limelight)
+        await asyncio.to_thread(walk, Api(limelight.url, limelight.data.demo_key()))
         if not once:
+            say_where(limelight)
             out.print("Serving until Ctrl-C.")
             await until_ended()
     finally:

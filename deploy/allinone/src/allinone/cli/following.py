@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from allinone.cli.shell import out
@@ -15,7 +16,7 @@ POLL_SECONDS = 0.2
 Json = dict[str, Any]
 
 
-def bar() -> Progress:
+def bar(console: Console = out) -> Progress:
     """A progress bar in the house style; what is no terminal gets none."""
     columns = (
         TextColumn("{task.description}"),
@@ -23,7 +24,7 @@ def bar() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=out, transient=not out.is_terminal)
+    return Progress(*columns, console=console, transient=not console.is_terminal)
 
 
 def to_end(

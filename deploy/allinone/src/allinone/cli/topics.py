@@ -41,13 +41,11 @@ def _log_url() -> str:
 
 async def _apply(url: str) -> None:
     from bus.host import connect  # noqa: PLC0415
-    from bus.provision import specs  # noqa: PLC0415
+    from bus.provision import provision  # noqa: PLC0415
 
     log = await connect(url)
     try:
-        before = await log.topics()
-        await log.create_topics(specs())
-        for name in sorted({spec.name for spec in specs()} - set(before)):
+        for name in await provision(log):
             out.print(f"created {name}")
     finally:
         await log.close()
