@@ -82,8 +82,11 @@ def test_adapters_are_memory_and_at_least_one_technology(package: Path) -> None:
     assert len(adapters) >= 2
 
 
-def test_migrations_are_there(package: Path) -> None:
-    assert list((package / "migrations").glob("*.sql"))
+def test_stores_with_a_schema_have_migrations(package: Path) -> None:
+    adapters = {path.name.partition(".")[0] for path in (package / "adapters").iterdir()}
+    migrations = {path.suffix for path in (package / "migrations").glob("*")}
+    assert (".sql" in migrations) == bool(adapters & {"postgres", "pgvector"})
+    assert (".cypher" in migrations) == ("neo4j" in adapters)
 
 
 @pytest.mark.parametrize("kind", ["unit", "contract", "integration"])

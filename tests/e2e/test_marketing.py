@@ -1,0 +1,283 @@
+"""From what people say to the campaigns they should see, through HTTP and the log only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from bus.local import LocalLog
+from bus.record import OutRecord
+from contracts.topics import CAMPAIGN_CHANGED, CONVERSATION_RECORDED, ENGAGEMENT_RECORDED
+from devkit.limelight_process import LimelightProcess
+from devkit.marketing import CAMPAIGNS, sample
+
+Json = dict[str, Any]
+PEOPLE = 60
+REPAIR = "My machine leaks at the gasket, can you repair it?"
+
+
+class Shop:
+    """The invented shop's tenant on a running all-in-one."""
+
+    def __init__(self, limelight: LimelightProcess) -> None:
+        self.limelight = limelight
+
+    def ok(self, method: str, path: str, body: Any = None) -> Any:
+        status, answer = self.limelight.call(method, path, body)
+        assert status < 300, answer
+        return answer
+
+    def put_campaigns(self) -> None:
+        for campaign in CAMPAIGNS:
+            self.put(**campaign)
+
+    def put(self, campaign_id: str, **fields: Any) -> None:
+        self.ok("PUT", f"/v1/campaigns/{quote(campaign_id, safe='')}", fields)
+
+    def people(self, number: int = PEOPLE) -> None:
+        for person in sample(seed=7).people(number):
+            self.ok("POST", "/v1/conversations", person.conversation)
+            for engagement in person.engagements:
+                self.ok("POST", "/v1/engagements", engagement)
+
+    def say(self, user: str, text: str, **more: Any) -> None:
+        body = {"conversation_id": f"c-{user}", "user_id": user, "text": text}
+        self.ok("POST", "/v1/conversations", body | more)
+
+    def engage(self, user: str, campaign: str, kind: str, **more: Any) -> None:
+        body = {
+            "engagement_id": f"{user}-{campaign}-{kind}",
+            "user_id": user,
+            "campaign_id": campaign,
+            "kind": kind,
+        }
+        self.ok("POST", "/v1/engagements", body | more)
+
+    def shown(self, user: str, limit: int = 20) -> Json:
+        found: Json = self.ok("GET", f"/v1/recommendations/{quote(user, safe='')}?limit={limit}")
+        return found
+
+    def until(self, user: str, ready: Callable[[Json], bool], seconds: float = 30) -> Json:
+        found: Json = {}
+
+        def changed() -> bool:
+            found.clear()
+            found.update(self.shown(user))
+            return ready(found)
+
+        try:
+            self.limelight.wait_until(changed, f"for the recommendations of {user}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{found}\n{error}") from error
+        return found
+
+
+def known(found: Json) -> bool:
+    return bool(found["source"] != "popular")
+
+
+def ids(found: Json) -> list[str]:
+    return [item["campaign_id"] for item in found["items"]]
+
+
+@pytest.fixture
+def shop(limelight: LimelightProcess) -> Shop:
+    limelight.start()
+    return Shop(limelight)
+
+
+def test_from_words_to_recommendations(shop: Shop) -> None:
+    shop.put_campaigns()
+    shop.people()
+    assert shop.shown("nobody")["source"] == "popular"
+
+    shop.say("ada", REPAIR)
+    found = shop.until("ada", known)
+    assert "service-plan" in ids(found)[:3]
+    assert all(item["reasons"] for item in found["items"][:3])
+    assert "user-" not in json.dumps(found["items"])  # nobody is named to anybody
+    assert datetime.fromisoformat(found["as_of"]) > datetime.now(UTC) - timedelta(minutes=1)
+
+    first = ids(found)[0]
+    shop.engage("ada", first, "conversion")
+    shop.until("ada", lambda now: first not in ids(now))
+
+    hits = shop.ok("GET", f"/v1/search?q={quote('something is broken')}&limit=3")["hits"]
+    assert any("broken" in hit["text"] or "leaks" in hit["text"] for hit in hits)
+
+    shop.ok("DELETE", "/v1/users/ada")
+    shop.until("ada", lambda now: now["source"] == "popular")
+    hits = shop.ok("GET", f"/v1/search?q={quote(REPAIR)}&limit=50")["hits"]
+    assert "ada" not in {hit["user_id"] for hit in hits}
+
+
+def test_what_others_do_reaches_those_who_say_the_same(shop: Shop) -> None:
+    """Somebody whose neighbours engage is refreshed, although they did nothing themselves."""
+    shop.put("new-offer", title="Something quite unrelated to any words")
+    for n in range(4):
+        shop.say(f"tea-{n}", f"How hot should the water be for green tea? {n}")
+    shop.until("tea-0", lambda now: True)
+    for n in range(1, 4):
+        shop.engage(f"tea-{n}", "new-offer", "click")
+    found = shop.until("tea-0", lambda now: known(now) and ids(now) == ["new-offer"])
+    assert found["items"][0]["source"] == "personal"
+    assert any(reason["kind"] == "similar-users" for reason in found["items"][0]["reasons"])
+
+
+def test_a_campaign_that_ends_is_gone_at_once(shop: Shop) -> None:
+    shop.put_campaigns()
+    shop.people(20)
+    shop.say("ben", "Do you have fresh beans?")
+    found = shop.until("ben", known)
+    first = ids(found)[0]
+    campaign = next(item for item in CAMPAIGNS if item["campaign_id"] == first)
+    shop.put(**{**campaign, "budget": "exhausted"})
+    shop.until("ben", lambda now: first not in ids(now), seconds=5)
+    shop.ok("DELETE", f"/v1/campaigns/{ids(found)[1]}")
+    shop.until("ben", lambda now: ids(found)[1] not in ids(now), seconds=5)
+
+
+def test_an_engagement_may_come_before_its_campaign(shop: Shop) -> None:
+    shop.say("cy", "Which oolong should I try?")
+    shop.engage("cy", "later", "click")
+    shop.say("di", "Which oolong should I try first?")
+    shop.put("later", title="Oolong tasting", intents=["tea"])
+    found = shop.until("di", lambda now: ids(now) == ["later"] and known(now))
+    assert found["items"][0]["title"] == "Oolong tasting"
+
+
+def test_what_is_sent_twice_counts_once(shop: Shop) -> None:
+    shop.put_campaigns()
+    at = datetime.now(UTC).isoformat()
+    for _ in range(3):
+        shop.say("eve", REPAIR, sent_at=at)
+        shop.engage("eve", "tea-garden", "click")
+    shop.until("eve", known)
+    hits = shop.ok("GET", f"/v1/search?q={quote(REPAIR)}&limit=20&kind=message")["hits"]
+    assert len(hits) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "🙂🙂🙂", "梅のお茶はありますか", "x" * 1_000_000, "a\x00b"]
+)
+def test_strange_words_are_taken_and_hold_nobody_up(shop: Shop, text: str) -> None:
+    shop.put_campaigns()
+    body = {"conversation_id": "odd", "user_id": "odd", "text": text}
+    status, answer = shop.limelight.call("POST", "/v1/conversations", body)
+    assert status == 202 or (status in {413, 422} and answer["hint"]), answer
+    shop.say("fay", REPAIR)
+    shop.until("fay", known)
+    assert shop.shown("odd")["items"]
+
+
+def test_another_tenant_sees_nothing_and_changes_nothing(shop: Shop) -> None:
+    made = shop.limelight.run("tenants", "create", "rival", "ruth@rival.example")
+    assert made.returncode == 0, made.stderr
+    key = next(word for word in made.stdout.split() if word.startswith("lk_"))
+    theirs = {"Authorization": f"Bearer {key}"}
+    shop.put_campaigns()
+    shop.say("gus", REPAIR)
+    shop.until("gus", known)
+    call = shop.limelight.call
+
+    assert call("GET", "/v1/recommendations/gus", headers=theirs)[1]["items"] == []
+    assert call("GET", "/v1/campaigns", headers=theirs)[1]["items"] == []
+    assert call("GET", f"/v1/search?q={quote(REPAIR)}", headers=theirs)[1]["hits"] == []
+    body = {"title": "Hijacked"}
+    assert call("PUT", "/v1/campaigns/service-plan", body, theirs)[0] == 201
+    assert call("DELETE", "/v1/users/gus", headers=theirs)[0] == 202
+    shop.say("hal", REPAIR)
+    shop.until("hal", known)
+    assert known(shop.shown("gus"))
+    assert "Hijacked" not in json.dumps(shop.shown("gus"))
+
+
+def test_recommendations_survive_a_kill(shop: Shop) -> None:
+    shop.put_campaigns()
+    shop.people(10)
+    shop.say("ida", REPAIR)
+    shop.until("ida", known)
+    shop.limelight.kill()
+    shop.limelight.start()
+    after = shop.until("ida", known, seconds=5)
+    assert "service-plan" in ids(after)[:3]
+    shop.say("jon", REPAIR)
+    shop.until("jon", known)
+
+
+def test_producers_outside_publish_the_same_three(shop: Shop) -> None:
+    """Bare records on the log: no CloudEvents headers, the tenant in the body."""
+    shop.put_campaigns()
+    assert shop.limelight.stop() == 0
+    now = datetime.now(UTC).isoformat()
+    talk = {
+        "conversation_id": "t",
+        "user_id": "kim",
+        "messages": [{"text": "Which espresso machine is loud?", "sent_at": now}],
+        "tenant_id": "demo",
+    }
+    deed = {
+        "engagement_id": "d",
+        "user_id": "kim",
+        "campaign_id": "from-outside",
+        "kind": "impression",
+        "happened_at": now,
+        "tenant_id": "demo",
+    }
+    offer = {
+        "campaign_id": "from-outside",
+        "title": "An espresso machine that whispers",
+        "intents": ["espresso_machine"],
+        "changed_at": now,
+        "tenant_id": "demo",
+    }
+    asyncio.run(
+        _put(
+            shop.limelight.data_dir,
+            OutRecord(CAMPAIGN_CHANGED.name, b"demo/from-outside", json.dumps(offer).encode()),
+            OutRecord(CAMPAIGN_CHANGED.name, b"from-outside", json.dumps(offer).encode()),
+            OutRecord(CONVERSATION_RECORDED.name, b"kim", json.dumps(talk).encode()),
+            OutRecord(ENGAGEMENT_RECORDED.name, b"kim", json.dumps(deed).encode()),
+            OutRecord(ENGAGEMENT_RECORDED.name, b"kim", b'{"kind": "hug", "tenant_id": "demo"}'),
+        )
+    )
+    shop.limelight.start()
+    shop.until("kim", lambda found: "from-outside" in ids(found) and known(found))
+    shown = shop.ok("GET", "/v1/campaigns/from-outside")
+    assert shown["title"] == offer["title"]
+    listed = shop.limelight.run("dlq", "list").stdout
+    assert "wrong-key" in listed or CAMPAIGN_CHANGED.name in listed
+    assert ENGAGEMENT_RECORDED.name in listed
+
+
+async def _put(data_dir: Path, *records: OutRecord) -> None:
+    log = await LocalLog.open(data_dir / "log.sqlite")
+    producer = await log.producer()
+    await producer.send(records)
+    await log.close()
+
+
+def test_files_are_imported_and_an_import_that_was_cut_goes_on(
+    limelight: LimelightProcess, server_folder: Path
+) -> None:
+    limelight.start()
+    folder = server_folder / "sample"
+    assert limelight.run("sample", "marketing", str(folder), "--users", "40").returncode == 0
+    assert limelight.run("import", "campaigns", str(folder / "campaigns.json")).returncode == 0
+    talks = folder / "conversations.jsonl"
+    lines = talks.read_text().splitlines()
+    talks.write_text("\n".join([*lines[:20], "{broken", *lines[20:]]) + "\n")
+    done = limelight.run("import", "conversations", str(talks))
+    assert done.returncode == 1
+    assert "conversations.jsonl:21: " in done.stderr
+    assert "40 lines taken in, 1 left out" in done.stdout
+    done = limelight.run("import", "engagements", str(folder / "engagements.jsonl"))
+    assert done.returncode == 0, done.stderr
+    shop = Shop(limelight)
+    shop.until("user-000039", known)
