@@ -52,9 +52,10 @@ contracts: setup ## Generated schemas and docs are up to date
 
 ##@ Measure
 .PHONY: bench bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
-	bench-coverage
+	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth bench-embedding
 bench: bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
-	bench-coverage ## All benchmarks; figures go to docs/benchmarks.md by hand
+	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth \
+	bench-embedding ## All benchmarks; figures go to docs/benchmarks.md by hand
 
 bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
 	$(BIN)/python tests/load/bus.py
@@ -76,6 +77,28 @@ bench-reports: setup ## Reports of a tenant with a million analysed answers
 
 bench-coverage: setup ## How often the intervals of reports hold the truth
 	$(BIN)/python tests/load/coverage.py
+
+bench-recommendations: setup ## Quality of recommendations, beside simple rankers (needs the data)
+	$(BIN)/python tests/load/recommendations.py
+
+bench-freshness: setup ## From an event accepted to its recommendation readable, at 50 to 200 a second
+	$(BIN)/python tests/load/freshness.py $(if $(SHORT),--short)
+
+bench-reads: setup ## Reads of recommendations, beside computing them and beside bare Redis
+	$(BIN)/python tests/load/recommendation_reads.py
+
+bench-growth: setup ## What an event costs with 1,000 to 100,000 users (half an hour)
+	$(BIN)/python tests/load/growth.py
+
+bench-embedding: setup $(PEERS)-embedding/.ready ## Texts embedded per second, beside torch (5 GB)
+	PYTHONPATH=$(BENCH_PATH) $(PEERS)-embedding/bin/python tests/load/embedding.py
+
+BENCH_PATH := services/embedding/src:libs/runtime/src:libs/bus/src:contracts/src
+$(PEERS)-embedding/.ready: tests/load/peers/embedding.txt | tools
+	@echo "Installing what embedding is compared with into $(PEERS)-embedding (5 GB) ..."
+	@$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" $(PEERS)-embedding
+	@VIRTUAL_ENV=$(PEERS)-embedding $(UV) pip install --quiet --no-deps --require-hashes -r $<
+	@touch $@
 
 # Has pins that differ from ours. Without a network its row is left out, which the row says.
 $(PEERS)-detection/.ready: tests/load/peers/detection.txt | tools

@@ -34,7 +34,7 @@ from tests.load.markdown import table  # noqa: E402
 from tests.load.measuring import cpu_of  # noqa: E402
 
 RATES = (50, 100, 200)
-SECONDS, WARM_PEOPLE, DRAIN_SECONDS = 60, 1000, 30
+SECONDS, WARM_PEOPLE, DRAIN_SECONDS = 40, 1000, 30
 _HEADINGS = (
     *("events/s asked", "events/s accepted", "p50 ms", "p99 ms", "not seen"),
     *("CPU ms an event", "cores used"),
@@ -131,15 +131,15 @@ async def measured(limelight: LimelightProcess, seconds: float) -> list[tuple[st
     return rows
 
 
-async def prepared(session: aiohttp.ClientSession) -> None:
+async def prepared(session: aiohttp.ClientSession, people: int = WARM_PEOPLE) -> None:
     """Campaigns, and people who spoke before."""
     for campaign in CAMPAIGNS:
         body = {name: value for name, value in campaign.items() if name != "campaign_id"}
         async with session.put(f"/v1/campaigns/{campaign['campaign_id']}", json=body) as answer:
             assert answer.status in {200, 201}, await answer.text()
-    for person in sample(seed=9).people(WARM_PEOPLE):
+    for person in sample(seed=9).people(people):
         await post(session, "/v1/conversations", person.conversation)
-    last = f"user-{WARM_PEOPLE - 1:06d}"
+    last = f"user-{people - 1:06d}"
     for _ in cycle([None]):
         async with session.get(f"/v1/recommendations/{last}") as answer:
             if answer.status == 200 and (await answer.json())["source"] != "popular":

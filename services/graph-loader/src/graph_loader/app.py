@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from bus.compose import Lane, publishing
 from bus.host import Service, ServiceSpec
@@ -23,8 +22,6 @@ from contracts.topics import (
 from runtime.clock import Clock, SystemClock
 from runtime.tasks import Closing
 
-from graph_loader.adapters.ladybug import LadybugGraph
-from graph_loader.adapters.neo4j import Neo4jGraph
 from graph_loader.adapters.postgres import PostgresGraph
 from graph_loader.domain.ports import Graph
 from graph_loader.handlers import (
@@ -39,12 +36,11 @@ from graph_loader.refreshing import refresher
 from graph_loader.settings import Settings
 
 NAME = "graph-loader"
-EMBEDDED = "ladybug:"
 POSTGRES = "postgresql:"
 
 
 async def build(settings: Settings, log: Log) -> Service:
-    """Wire the service. Raises Unavailable if the graph is not there, GraphInUse, NewerGraph."""
+    """Wire the service. Raises Unavailable if the graph is not there, NewerGraph."""
     clock = SystemClock()
     graph = await _open(settings)
     publisher = Publisher(NAME, log, clock)
@@ -83,10 +79,10 @@ def _lanes(graph: Graph, clock: Clock) -> Sequence[Lane]:
 
 async def _open(settings: Settings) -> Graph:
     url = settings.graph_url
-    if url.startswith(EMBEDDED):
-        return await LadybugGraph.open(Path(url.removeprefix(EMBEDDED)))
     if url.startswith(POSTGRES):
         return await PostgresGraph.connect(url, NAME)
+    from graph_loader.adapters.neo4j import Neo4jGraph  # noqa: PLC0415 - its driver takes a second
+
     password = settings.graph_password
     auth = None if password is None else (settings.graph_user, password.get_secret_value())
     return await Neo4jGraph.connect(url, auth, settings.graph_database)

@@ -11,8 +11,7 @@ class Settings(ServiceSettings):
 
     graph_url: str = Field(
         default="neo4j://127.0.0.1:7687",
-        description="neo4j://host:port (or bolt:, with +s for TLS), postgresql://host/database "
-        "or, for small graphs in one process, ladybug:PATH",
+        description="neo4j://host:port (or bolt:, with +s for TLS), or postgresql://host/database",
     )
     graph_user: str = Field(default="neo4j", description="user of Neo4j")
     graph_password: SecretStr | None = Field(default=None, description="its password")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -11,7 +10,6 @@ import pytest
 from bus.errors import Unavailable
 from devkit.embedded import EmbeddedPostgres
 from devkit.ports import free_port
-from graph_loader.adapters.ladybug import LadybugGraph
 from graph_loader.adapters.neo4j import Neo4jGraph
 from graph_loader.adapters.postgres import PostgresGraph
 from graph_loader.domain import batches
@@ -110,19 +108,6 @@ async def test_on_neo4j(neo4j_url: str) -> None:
         assert "secret-person" not in str(everything)
         assert await ask("MATCH (c:Conversation) RETURN c") == []
         await graph.close()
-
-
-async def test_on_ladybug(tmp_path: Path) -> None:
-    graph = await LadybugGraph.open(tmp_path / "graph")
-
-    async def ask(query: str) -> Found:
-        asked = query.replace("[:BY]", "[:`BY`]").replace("[:TO]", "[:`TO`]")
-        return await graph._session.run(lambda: [tuple(row) for row in graph._session.rows(asked)])
-
-    await check(graph, ask)
-    everything = await ask("MATCH (n) RETURN n")
-    assert "secret-person" not in str(everything)
-    await graph.close()
 
 
 @pytest.fixture

@@ -6,14 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 from devkit.embedded import EmbeddedPostgres
-from graph_loader.adapters.ladybug import LadybugGraph
 from graph_loader.adapters.memory import MemoryGraph
 from graph_loader.adapters.neo4j import Neo4jGraph
 from graph_loader.adapters.postgres import PostgresGraph
@@ -58,23 +55,22 @@ async def empty(url: str) -> None:
 Opening = Callable[[], Awaitable[Graph]]
 
 
-@pytest.fixture(params=["memory", "neo4j", "ladybug", "postgres"])
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+@pytest.fixture(params=["memory", "neo4j", "postgres"])
+def opening(request: pytest.FixtureRequest) -> Opening:
     """How to open an empty graph of each engine."""
-    makers: dict[str, Callable[[pytest.FixtureRequest, Path], Opening]] = {
-        "memory": lambda *_: in_memory,
+    makers: dict[str, Callable[[pytest.FixtureRequest], Opening]] = {
+        "memory": lambda _: in_memory,
         "neo4j": on_neo4j,
-        "ladybug": lambda _, folder: partial(LadybugGraph.open, folder / "graph"),
         "postgres": on_postgres,
     }
-    return makers[request.param](request, tmp_path)
+    return makers[request.param](request)
 
 
 async def in_memory() -> Graph:
     return MemoryGraph()
 
 
-def on_neo4j(request: pytest.FixtureRequest, _: Path) -> Opening:
+def on_neo4j(request: pytest.FixtureRequest) -> Opening:
     url: str = request.getfixturevalue("neo4j_url")
 
     async def opened() -> Graph:
@@ -84,7 +80,7 @@ def on_neo4j(request: pytest.FixtureRequest, _: Path) -> Opening:
     return opened
 
 
-def on_postgres(request: pytest.FixtureRequest, _: Path) -> Opening:
+def on_postgres(request: pytest.FixtureRequest) -> Opening:
     server: EmbeddedPostgres = request.getfixturevalue("postgres")
 
     async def opened() -> Graph:

@@ -15,6 +15,7 @@ from bus.record import OutRecord
 from contracts.events.marketing import AffinityChanged
 from contracts.examples import Example, examples
 from contracts.topics import AFFINITY_CHANGED
+from devkit.embedded import EmbeddedPostgres
 from graph_loader.app import SERVICE
 from graph_loader.settings import Settings
 from runtime.deadline import Deadline
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.asyncio
 SECONDS = 20.0
 
 
-async def started(folder: Path, log: Log) -> Service:
-    settings = Settings(log_url="unused", graph_url=f"ladybug:{folder / 'graph'}")
+async def started(dsn: str, log: Log) -> Service:
+    settings = Settings(log_url="unused", graph_url=dsn)
     service = await SERVICE.build(settings, log)
     await service.start()
     return service
@@ -47,10 +48,13 @@ async def told(log: Log) -> dict[tuple[str, str], AffinityChanged]:
     return found
 
 
-async def test_events_of_all_topics_become_candidates(tmp_path: Path) -> None:
+async def test_events_of_all_topics_become_candidates(
+    tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    dsn = await postgres.database("graph_of_all_topics")
     log = await connect(f"local:{tmp_path / 'log'}")
     await provision(log)
-    service = await started(tmp_path, log)
+    service = await started(dsn, log)
     ada, ben = ("tenant-kaffeehaus", "u-ada"), ("tenant-kaffeehaus", "u-ben")
     for topic in SERVICE.subscriptions:
         wanted = [one for one in examples(topic.name) if one.case not in ("first-of-all", "one")]
@@ -61,6 +65,6 @@ async def test_events_of_all_topics_become_candidates(tmp_path: Path) -> None:
     assert "espresso-week" in {one.campaign_id for one in found[ada].candidates}
     assert all([await check() for check in service.checks.values()])
     await service.stop(Deadline(10))
-    again = await started(tmp_path, log)
+    again = await started(dsn, log)
     await again.stop(Deadline(10))
     await log.close()

@@ -20,12 +20,13 @@ from graph_loader.domain.models import (
     Wish,
 )
 from graph_loader.domain.region import window
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TENANTS = ("t", "o")
 USERS = ("u", "v", "w", "x")
 CAMPAIGNS = ("a", "b", "c")
+CALM = settings(deadline=None)
 
 
 @st.composite
@@ -96,6 +97,7 @@ def state(graph: MemoryGraph) -> list[object]:
     return [users, similar, graph.engaged, graph.campaigns, shared, fans]
 
 
+@CALM
 @given(st.data(), statements(), engagements(), campaigns())
 def test_order_and_repetition_do_not_matter(
     data: st.DataObject,
@@ -108,6 +110,7 @@ def test_order_and_repetition_do_not_matter(
     assert state(asyncio.run(taken(again))) == state(asyncio.run(taken(pieces)))
 
 
+@CALM
 @given(statements())
 def test_an_edge_is_what_the_newer_of_the_two_said(said: list[Statement]) -> None:
     graph = asyncio.run(taken(said))
@@ -130,6 +133,7 @@ def test_an_edge_is_what_the_newer_of_the_two_said(said: list[Statement]) -> Non
     assert found == expected
 
 
+@CALM
 @given(engagements())
 def test_shared_counts_are_those_of_the_edges(done: list[Engagement]) -> None:
     graph = asyncio.run(taken(done))
@@ -149,6 +153,7 @@ def test_shared_counts_are_those_of_the_edges(done: list[Engagement]) -> None:
     assert found == expected
 
 
+@CALM
 @given(st.data(), engagements(), st.integers(1, 30))
 def test_forgetting_leaves_what_was_taken_in_since(
     data: st.DataObject, done: list[Engagement], at: int

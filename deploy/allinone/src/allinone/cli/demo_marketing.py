@@ -72,7 +72,7 @@ def _import(api: Api, users: int) -> None:
             send_lines(api, path, folder / file, Checkpoint(folder / "notes", folder / file, path))
     last = f"user-{users - 1:06d}"
     _until(api, last, lambda found: found["source"] != "popular")
-    out.print(f"All of them have recommendations after {time.monotonic() - begun:.1f} s.")
+    out.print(f"The last of them has recommendations after {time.monotonic() - begun:.1f} s.")
 
 
 def _say(api: Api, user: str, text: str) -> None:

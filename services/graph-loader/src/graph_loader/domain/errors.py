@@ -3,9 +3,5 @@
 from __future__ import annotations
 
 
-class GraphInUse(RuntimeError):
-    """The file of an embedded graph is open already: two writers would destroy it."""
-
-
 class NewerGraph(RuntimeError):
     """The graph was written by a newer version of this service."""

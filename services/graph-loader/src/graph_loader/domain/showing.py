@@ -14,22 +14,24 @@ _ENTRY = struct.Struct("<4sf")
 
 
 def shown(candidates: Sequence[Candidate]) -> str:
-    """Four bytes of a hash of each campaign's id, and its affinity."""
+    """Four bytes of a hash of each campaign and what speaks for it, and its affinity."""
     packed = b"".join(
-        _ENTRY.pack(_hashed(candidate.campaign_id), candidate.affinity) for candidate in candidates
+        _ENTRY.pack(_hashed(candidate), candidate.affinity) for candidate in candidates
     )
     return b64encode(packed).decode()
 
 
 def is_new(before: str, candidates: Sequence[Candidate]) -> bool:
-    """Whether there are other campaigns than before, or an affinity moved by more than 1 %."""
+    """Whether there are other campaigns or reasons, or an affinity moved by more than 1 %."""
     known = dict(_ENTRY.iter_unpack(b64decode(before)))
-    now = {_hashed(candidate.campaign_id): candidate.affinity for candidate in candidates}
+    now = {_hashed(candidate): candidate.affinity for candidate in candidates}
     return known.keys() != now.keys() or any(
         abs(affinity - known[campaign]) > TOLERANCE * known[campaign]
         for campaign, affinity in now.items()
     )
 
 
-def _hashed(campaign_id: str) -> bytes:
-    return blake2b(campaign_id.encode(), digest_size=4).digest()
+def _hashed(candidate: Candidate) -> bytes:
+    """Of the people behind a reason their number's power of two: nobody is told of 19 after 18."""
+    reasons = sorted((path.kind, path.users.bit_length()) for path in candidate.paths)
+    return blake2b(repr((candidate.campaign_id, reasons)).encode(), digest_size=4).digest()
