@@ -6,28 +6,23 @@ has its own data directory and loopback ports and keeps both across ``kill`` and
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
 import uuid
 from base64 import urlsafe_b64encode
-from importlib import resources
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable, cache_dir
+from devkit.local_server import LocalServer, ServerUnavailable
+from devkit.maven import Jars
 from devkit.ports import free_ports
 
 __all__ = ["KafkaServer", "ServerUnavailable", "kafka_jars"]
 # The newest release that resolves: 4.4.0 depends on kafka-tools-api 4.4.0, which is not published.
 KAFKA_VERSION = "4.3.1"
 MINIMUM_JAVA = 17
-DOWNLOAD_MB = 45
-DOWNLOAD_TIMEOUT = 600.0
 # A broker that was killed may register again only when its old session has run out, hence 2 s.
 _SETTINGS = """\
 process.roles=broker,controller
@@ -141,46 +136,8 @@ class KafkaServer(LocalServer):
 
 
 def kafka_jars() -> Path:
-    """The directory with the broker's jars, downloaded with Maven the first time.
-
-    Raises:
-        ServerUnavailable: Maven is missing, or the registry did not deliver.
-    """
-    cache = cache_dir()
-    jars = cache / f"kafka-{KAFKA_VERSION}"
-    if not jars.is_dir():
-        if shutil.which("mvn") is None:
-            raise ServerUnavailable("Apache Kafka: Maven (mvn) is not on PATH to fetch its jars")
-        with tempfile.TemporaryDirectory(dir=cache) as work:
-            _download(Path(work))
-            # Somebody else may have finished first: their copy is as good as this one.
-            with contextlib.suppress(OSError):
-                (Path(work) / "jars").rename(jars)
-    return jars
-
-
-def _download(work: Path) -> None:
-    print(
-        f"resolving Apache Kafka {KAFKA_VERSION} (about {DOWNLOAD_MB} MB) ...",
-        file=sys.stderr,
-        flush=True,
-    )
-    pom = resources.files("devkit").joinpath("kafka", "pom.xml").read_text()
-    (work / "pom.xml").write_text(pom)
-    command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
-    command += [f"-Dkafka.version={KAFKA_VERSION}", f"-DoutputDirectory={work / 'jars'}"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command, cwd=work, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        raise ServerUnavailable(
-            f"Apache Kafka: Maven did not finish in {DOWNLOAD_TIMEOUT:.0f} s"
-        ) from None
-    if done.returncode:
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).splitlines()
-        errors = [line for line in lines if line.startswith("[ERROR]")]
-        raise ServerUnavailable(f"Apache Kafka: Maven failed: {(errors or ['no output'])[0]}")
+    """The directory with the server's jars. Raises ServerUnavailable."""
+    return Jars("Apache Kafka", "kafka", KAFKA_VERSION, 45).path()
 
 
 def _require_java() -> None:

@@ -6,23 +6,19 @@ has its own data directory and loopback port and keeps both across ``kill`` and 
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 from importlib import resources
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable, cache_dir
+from devkit.local_server import LocalServer, ServerUnavailable
+from devkit.maven import Jars
 from devkit.ports import free_port
 
 NEO4J_VERSION = "5.26.16"
 MINIMUM_JAVA = 17
-DOWNLOAD_MB = 95
-DOWNLOAD_TIMEOUT = 600.0
 # The magic of Bolt and the versions a client speaks: 5.0 to 5.4, 4.4, and two empty places.
 _HANDSHAKE = bytes.fromhex("6060b017 00040405 00000404 00000000 00000000")
 
@@ -61,45 +57,8 @@ class Neo4jServer(LocalServer):
 
 
 def neo4j_jars() -> Path:
-    """The directory with the server's jars, downloaded with Maven the first time.
-
-    Raises:
-        ServerUnavailable: Maven is missing, or the registry did not deliver.
-    """
-    jars = cache_dir() / f"neo4j-{NEO4J_VERSION}"
-    if not jars.is_dir():
-        if shutil.which("mvn") is None:
-            raise ServerUnavailable("Neo4j: Maven (mvn) is not on PATH to fetch its jars")
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-            _download(Path(work))
-            # Somebody else may have finished first: their copy is as good as this one.
-            with contextlib.suppress(OSError):
-                (Path(work) / "jars").rename(jars)
-    return jars
-
-
-def _download(work: Path) -> None:
-    print(
-        f"resolving Neo4j {NEO4J_VERSION} (about {DOWNLOAD_MB} MB) ...",
-        file=sys.stderr,
-        flush=True,
-    )
-    pom = resources.files("devkit").joinpath("neo4j", "pom.xml").read_text()
-    (work / "pom.xml").write_text(pom)
-    command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
-    command += [f"-Dneo4j.version={NEO4J_VERSION}", f"-DoutputDirectory={work / 'jars'}"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command, cwd=work, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        raise ServerUnavailable(
-            f"Neo4j: Maven did not finish in {DOWNLOAD_TIMEOUT:.0f} s"
-        ) from None
-    if done.returncode:
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).splitlines()
-        errors = [line for line in lines if line.startswith("[ERROR]")]
-        raise ServerUnavailable(f"Neo4j: Maven failed: {(errors or ['no output'])[0]}")
+    """The directory with the server's jars. Raises ServerUnavailable."""
+    return Jars("Neo4j", "neo4j", NEO4J_VERSION, 95).path()
 
 
 def _require_java() -> None:

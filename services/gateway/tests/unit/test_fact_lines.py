@@ -9,12 +9,19 @@ from uuid import UUID
 
 import pytest
 from bus.outbox import HEADER_BYTES
+from contracts.events.marketing import LineOf
 from contracts.topics import CONVERSATION_RECORDED
 from gateway.api.taking import CONVERSATION, ENGAGEMENT, Source, Taking
 from gateway.commands.events import Origins
 from gateway.domain.errors import InvalidCampaign
 from gateway.domain.marketing import Campaign, check_campaign, microseconds, said_id
-from gateway.schemas.facts import ConversationIn, conversation_event
+from gateway.schemas.facts import (
+    ConversationIn,
+    EngagementIn,
+    MessageIn,
+    conversation_event,
+    engagement_event,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -168,3 +175,36 @@ def test_a_campaign_ends_after_it_starts(starts: int | None, ends: int, fits: bo
 )
 def test_a_campaign_is_active_while_it_may_be_shown(change: dict[str, Any], active: bool) -> None:
     assert Campaign("t", "c", "T", NOW, **change).active is active
+
+
+LATER = NOW + timedelta(hours=1)
+LINE = LineOf(file="talks.jsonl", line=7)
+SHORT = ConversationIn(conversation_id="c", user_id="u", text="hello")
+LONG = ConversationIn(
+    conversation_id="c", user_id="u", messages=[MessageIn(text="a"), MessageIn(text="a")]
+)
+
+
+@pytest.mark.parametrize("body", [SHORT, LONG])
+def test_a_line_without_ids_and_times_is_known_again(body: ConversationIn) -> None:
+    def ids(at: datetime, line_of: LineOf | None) -> list[str | None]:
+        return [one.message_id for one in conversation_event(body, at, line_of).messages]
+
+    assert ids(NOW, LINE) == ids(LATER, LINE)
+    assert len(set(ids(NOW, LINE))) == len(body.messages or [body])
+    assert ids(NOW, LINE) != ids(NOW, LineOf(file="talks.jsonl", line=8))
+    assert ids(NOW, LINE) != ids(NOW, LineOf(file="others.jsonl", line=7))
+
+
+def test_an_edited_line_is_another_message() -> None:
+    edited = SHORT.model_copy(update={"text": "hello there"})
+    [one], [other] = (conversation_event(body, NOW, LINE).messages for body in (SHORT, edited))
+    assert one.message_id != other.message_id
+
+
+def test_an_engagement_of_a_line_is_known_again() -> None:
+    body = EngagementIn(user_id="u", campaign_id="c", kind="click")
+    once, again = (engagement_event(body, at, LINE) for at in (NOW, LATER))
+    assert once.engagement_id == again.engagement_id
+    alone = {engagement_event(body, NOW, None).engagement_id for _ in range(2)}
+    assert len(alone) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from contracts.events.base import OfOurTime, Slug
 from contracts.events.marketing import (
@@ -23,6 +23,8 @@ from gateway.schemas.common import RequestBody
 from gateway.schemas.lines import BadLine
 
 MAX_CHARACTERS = 1_000_000
+# Fixed for ever: a file that is sent again must be known again.
+_LINES = UUID("c2c9e3ae-52cc-5a57-9c55-2f7a0d6f9c31")
 Said = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 
@@ -135,12 +137,19 @@ class LinesAccepted(BaseModel):
 def conversation_event(
     body: ConversationIn, now: datetime, line_of: LineOf | None
 ) -> ConversationRecorded:
-    """A conversation as it is told on; what has no time was sent now."""
-    said = tuple(_message(item, body.sent_at or now) for item in body.messages or ())
+    """A conversation as it is told on; what has no time was sent now.
+
+    Of a line of a file, the line is the identity of what has neither id nor time: the file may be
+    sent again.
+    """
+    said = tuple(
+        _message(item, place, body.sent_at, now, line_of)
+        for place, item in enumerate(body.messages or ())
+    )
     return ConversationRecorded(
         conversation_id=body.conversation_id,
         user_id=body.user_id,
-        messages=said or (_only_message(body, now),),
+        messages=said or (_only_message(body, now, line_of),),
         channel=body.channel,
         locale=body.locale,
         line_of=line_of,
@@ -152,7 +161,7 @@ def engagement_event(
 ) -> EngagementRecorded:
     """An engagement as it is told on; what has no time happened now."""
     return EngagementRecorded(
-        engagement_id=body.engagement_id or _engagement_id(body),
+        engagement_id=body.engagement_id or _engagement_id(body, line_of),
         user_id=body.user_id,
         campaign_id=body.campaign_id,
         kind=body.kind,
@@ -161,28 +170,39 @@ def engagement_event(
     )
 
 
-def _message(item: MessageIn, otherwise: datetime) -> ConversationMessage:
+def _message(
+    item: MessageIn, place: int, of_all: datetime | None, now: datetime, line_of: LineOf | None
+) -> ConversationMessage:
+    sent_at = item.sent_at or of_all
+    message_id = item.message_id
+    if message_id is None and sent_at is None and line_of is not None:
+        message_id = _in_file(line_of, str(place), item.text)
     return ConversationMessage(
-        message_id=item.message_id,
-        role=item.role,
-        text=item.text,
-        sent_at=item.sent_at or otherwise,
+        message_id=message_id, role=item.role, text=item.text, sent_at=sent_at or now
     )
 
 
-def _only_message(body: ConversationIn, now: datetime) -> ConversationMessage:
+def _only_message(
+    body: ConversationIn, now: datetime, line_of: LineOf | None
+) -> ConversationMessage:
     """It has an id, as its place says nothing: each part of the conversation may come like this.
 
     With a time the same text is the same message, so that a file may be sent twice.
     """
     text, at = body.text or "", body.sent_at
-    message_id = (
-        str(new_id()) if at is None else said_id(at, body.user_id, body.conversation_id, text)
-    )
+    if at is not None:
+        message_id = said_id(at, body.user_id, body.conversation_id, text)
+    else:
+        message_id = str(new_id()) if line_of is None else _in_file(line_of, "", text)
     return ConversationMessage(message_id=message_id, text=text, sent_at=at or now)
 
 
-def _engagement_id(body: EngagementIn) -> str:
-    if body.happened_at is None:
-        return str(new_id())
-    return said_id(body.happened_at, body.user_id, body.campaign_id, body.kind)
+def _engagement_id(body: EngagementIn, line_of: LineOf | None) -> str:
+    if body.happened_at is not None:
+        return said_id(body.happened_at, body.user_id, body.campaign_id, body.kind)
+    return str(new_id()) if line_of is None else _in_file(line_of, body.user_id, body.campaign_id)
+
+
+def _in_file(line_of: LineOf, *more: str) -> str:
+    """An id of what a line says: the same whenever that line of that file is sent."""
+    return str(uuid5(_LINES, "\n".join((line_of.file, str(line_of.line), *more))))

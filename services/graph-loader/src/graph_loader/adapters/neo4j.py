@@ -25,6 +25,7 @@ from neo4j.exceptions import (
 
 from graph_loader.adapters import neo4j_statements as cypher
 from graph_loader.adapters.migration import pending
+from graph_loader.adapters.neo4j_storing import steps
 from graph_loader.adapters.rows import (
     answer_row,
     campaign_of,
@@ -40,7 +41,6 @@ from graph_loader.adapters.rows import (
     tombstone,
     user_of,
 )
-from graph_loader.adapters.storing import steps
 from graph_loader.domain import rules
 from graph_loader.domain.models import (
     Affinity,
