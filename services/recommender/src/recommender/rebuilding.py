@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from bus.errors import BusError, Unavailable
+from bus.errors import BusError, LogUnavailable, Unavailable
 from bus.port import Log
 from contracts.topics import Topic
 from runtime.deadline import Deadline
@@ -14,6 +15,9 @@ from runtime.tasks import Periodic
 
 _log = logger(__name__)
 WATCH_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+"""For a log that does not answer yet: a new cluster makes its group coordinators when asked."""
+RETRY_SECONDS = 1.0
 
 
 class Layout(Protocol):
@@ -38,22 +42,41 @@ class Rebuild:
     first does it, and the others find the mark.
     """
 
-    def __init__(self, log: Log, group: str, topics: Sequence[Topic[Any]], layout: Layout) -> None:
+    def __init__(
+        self,
+        log: Log,
+        group: str,
+        topics: Sequence[Topic[Any]],
+        layout: Layout,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._patience = patience
         self._log = log
         self._group = group
         self._topics = topics
         self._layout = layout
 
     async def start(self) -> None:
-        """Reset the group if the store was lost. Raises BusError while others still consume."""
-        if await self._layout.known():
-            return
-        try:
-            await self._reset()
-        except BusError:
-            if not await self._layout.known():
-                raise
-        await self._layout.mark()
+        """Reset the group if the store was lost.
+
+        Raises:
+            BusError: others still consume, or the log has not answered for a minute.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
+        while not await self._layout.known():
+            try:
+                await self._reset()
+            except LogUnavailable as error:
+                if loop.time() >= until:
+                    raise
+                _log.warning("log not there yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            except BusError:
+                if not await self._layout.known():
+                    raise
+            await self._layout.mark()
 
     async def stop(self, deadline: Deadline) -> None:
         """Nothing is open."""

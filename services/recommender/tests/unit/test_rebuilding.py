@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from bus.errors import BusError, Unavailable
 from bus.provision import specs
@@ -84,8 +86,21 @@ async def test_a_log_that_is_down_leaves_no_mark() -> None:
     log.append([OutRecord(AFFINITY_CHANGED.name, b"k", b"v")])
     log.down = True
     with pytest.raises(Unavailable):
-        await Rebuild(log, GROUP, TOPICS, mark).start()
+        await Rebuild(log, GROUP, TOPICS, mark, patience=0).start()
     assert not mark.there
+
+
+async def test_a_log_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recommender.rebuilding.RETRY_SECONDS", 0.01)
+    log, mark = await log_with_commits(), Mark()
+    log.down = True
+    starting = asyncio.create_task(Rebuild(log, GROUP, TOPICS, mark).start())
+    await asyncio.sleep(0.05)
+    assert not starting.done()
+    log.down = False
+    await starting
+    assert mark.there
+    assert await committed(log) == 0
 
 
 async def test_a_store_that_is_lost_while_it_is_used_ends_the_service() -> None:
