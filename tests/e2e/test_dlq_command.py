@@ -74,7 +74,10 @@ def test_wrong_names_are_answered_with_the_right_ones(limelight: LimelightProces
     limelight.start()
     wrong = limelight.run("dlq", "replay", "nobody")
     assert wrong.returncode == 1
-    assert "gateway, llm-executor, mention-analyzer" in wrong.stderr
+    assert (
+        "embedding, gateway, graph-loader, llm-executor, mention-analyzer, recommender"
+        in wrong.stderr
+    )
     wrong = limelight.run("dlq", "show", "gateway", "answer.analyzed.v1", "0:7")
     assert wrong.returncode == 1
     assert "no dead letter 0:7" in wrong.stderr

@@ -76,8 +76,8 @@ async def serving(options: Options, walk: Callable[[Api], None], *, once: bool) 
     await limelight.start()
     try:
         await asyncio.to_thread(walk, Api(limelight.url, limelight.data.demo_key()))
+        say_where(limelight)
         if not once:
-            say_where(limelight)
             out.print("Serving until Ctrl-C.")
             await until_ended()
     finally:
