@@ -23,7 +23,7 @@ def built(overlay: Path) -> list[dict[str, Any]]:
     """Every object of an overlay. The test is skipped where there is no way to kustomize."""
     command = _command()
     if command is None:
-        pytest.skip("kustomize, kubectl or a Go toolchain is not on PATH: make setup-tools")
+        pytest.skip("kustomize, kubectl or a Go toolchain is not on PATH")
     done = subprocess.run(
         [*command, str(overlay)], capture_output=True, text=True, check=False, timeout=SECONDS
     )

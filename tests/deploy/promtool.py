@@ -13,7 +13,7 @@ def promtool(*arguments: str, folder: Path) -> str:
     """Run it there; what it printed. The test is skipped where it is not, and fails if it does."""
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not on PATH: apt-get install prometheus, or make setup-tools")
+        pytest.skip("promtool is not on PATH: apt-get install prometheus, or make server-tools")
     done = subprocess.run(
         [program, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )

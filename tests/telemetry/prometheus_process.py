@@ -24,7 +24,7 @@ class PrometheusProcess:
         program = shutil.which("prometheus")
         if program is None:
             raise ServerUnavailable(
-                "prometheus is not on PATH: apt-get install prometheus, or make setup-tools"
+                "prometheus is not on PATH: apt-get install prometheus, or make server-tools"
             )
         folder.mkdir(parents=True)
         self._url = f"http://127.0.0.1:{free_port()}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
 from contracts.events.base import Event
 from contracts.telemetry import EVENT_AGE, RECORDS
 from contracts.topics import Topic
-from opentelemetry.trace import Span
 from runtime.clock import Clock
 from runtime.metrics import counter, histogram
 
@@ -64,23 +64,11 @@ class TransactionalApply(Generic[T, R]):
         """Apply ``batch`` in one transaction."""
         if not batch:
             return
-        spans = [tracing.start_process(self._service, item.envelope, item.record) for item in batch]
-        try:
-            fresh = await self._commit(batch, spans)
-        except Exception as error:
-            for span in spans:
-                tracing.failed(span, error)
-            raise
-        finally:
-            for span in spans:
-                span.end()
-        self._count(batch, fresh)
+        with tracing.processing_all(self._service, batch) as traces:
+            fresh = await self._commit(batch, traces)
+        count_processed(self._service, batch, fresh, self._clock.now())
 
-    async def _commit(self, batch: Batch[Event], spans: Sequence[Span]) -> Batch[Event]:
-        traces = {
-            item.envelope.id: tracing.traceparent_of(span)
-            for item, span in zip(batch, spans, strict=True)
-        }
+    async def _commit(self, batch: Batch[Event], traces: Mapping[str, str | None]) -> Batch[Event]:
         async with self._store.transaction() as transaction:
             fresh = await self._fresh(transaction, batch)
             emits = await self._handle(fresh, self._bind(transaction))
@@ -101,12 +89,16 @@ class TransactionalApply(Generic[T, R]):
             emits.extend(await self._handlers[topic](list(items), repository))
         return emits
 
-    def _count(self, batch: Batch[Event], fresh: Batch[Event]) -> None:
-        # By identity: to hash a record is to read all of its body.
-        now, applied = self._clock.now(), set(map(id, fresh))
-        for item in batch:
-            topic = item.record.topic
-            outcome = "applied" if id(item) in applied else "duplicate"
-            counter(RECORDS).labels(self._service, topic, outcome).inc()
-            age = (now - item.envelope.time).total_seconds()
-            histogram(EVENT_AGE).labels(self._service, topic).observe(max(0.0, age))
+
+def count_processed(
+    service: str, batch: Batch[Event], applied: Batch[Event], now: datetime
+) -> None:
+    """Count each event of a batch by what became of it, and how old it was."""
+    # By identity: to hash a record is to read all of its body.
+    ids = set(map(id, applied))
+    for item in batch:
+        topic = item.record.topic
+        outcome = "applied" if id(item) in ids else "duplicate"
+        counter(RECORDS).labels(service, topic, outcome).inc()
+        age = (now - item.envelope.time).total_seconds()
+        histogram(EVENT_AGE).labels(service, topic).observe(max(0.0, age))

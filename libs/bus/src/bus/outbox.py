@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -83,7 +83,7 @@ def originate(topic: Topic[E], event: E, envelope: Envelope) -> OutboxRow:
 
 
 def derive(
-    emits: Sequence[Emit], source: str, now: datetime, traceparents: dict[str, str | None]
+    emits: Sequence[Emit], source: str, now: datetime, traceparents: Mapping[str, str | None]
 ) -> list[OutboxRow]:
     """Rows for what a handler returned.
 
@@ -98,7 +98,7 @@ def _derived(
     emit: Emit,
     source: str,
     now: datetime,
-    traceparents: dict[str, str | None],
+    traceparents: Mapping[str, str | None],
     index: Counter[tuple[str, str, str]],
 ) -> OutboxRow:
     cause, subject = emit.cause.envelope, emit.topic.key_of(emit.event)

@@ -15,15 +15,15 @@ from typing import Any, Generic, TypeVar
 
 from contracts.envelope import Envelope
 from contracts.events.base import Event
-from contracts.telemetry import EVENT_AGE, EVENTS_PUBLISHED, RECORDS
+from contracts.telemetry import EVENTS_PUBLISHED
 from contracts.topics import Topic
 from runtime.clock import Clock
 from runtime.deadline import Deadline
 from runtime.ids import new_id
-from runtime.metrics import counter, histogram
+from runtime.metrics import counter
 
 from bus import tracing
-from bus.apply import Batch
+from bus.apply import Batch, count_processed
 from bus.codec import Emit
 from bus.errors import LogUnavailable
 from bus.failpoint import hit
@@ -71,17 +71,8 @@ class Publisher:
             return
         if self._producer is None:
             raise LogUnavailable("not connected yet")
-        spans = [tracing.start_send(row.envelope) for row in rows]
-        try:
-            await self._producer.send(
-                [
-                    row.record(tracing.traceparent_of(span))
-                    for row, span in zip(rows, spans, strict=True)
-                ]
-            )
-        finally:
-            for span in spans:
-                span.end()
+        with tracing.sending(rows) as records:
+            await self._producer.send(records)
         for topic, number in Counter(row.topic for row in rows).items():
             counter(EVENTS_PUBLISHED).labels(self._service, topic).inc(number)
 
@@ -116,35 +107,15 @@ class PublishingApply:
         """Apply ``batch`` in order, topic by topic."""
         if not batch:
             return
-        spans = [tracing.start_process(self._service, item.envelope, item.record) for item in batch]
-        traces = {
-            item.envelope.id: tracing.traceparent_of(span)
-            for item, span in zip(batch, spans, strict=True)
-        }
-        try:
+        with tracing.processing_all(self._service, batch) as traces:
             emits = await self._handle(batch)
             hit("consumer-before-publish")
             await self._publisher.send(derive(emits, self._service, self._clock.now(), traces))
             hit("consumer-after-publish")
-        except Exception as error:
-            for span in spans:
-                tracing.failed(span, error)
-            raise
-        finally:
-            for span in spans:
-                span.end()
-        self._count(batch)
+        count_processed(self._service, batch, batch, self._clock.now())
 
     async def _handle(self, batch: Batch[Event]) -> list[Emit]:
         emits: list[Emit] = []
         for topic, items in groupby(batch, key=lambda item: item.record.topic):
             emits.extend(await self._handlers[topic](list(items)))
         return emits
-
-    def _count(self, batch: Batch[Event]) -> None:
-        now = self._clock.now()
-        for item in batch:
-            topic = item.record.topic
-            counter(RECORDS).labels(self._service, topic, "applied").inc()
-            age = (now - item.envelope.time).total_seconds()
-            histogram(EVENT_AGE).labels(self._service, topic).observe(max(0.0, age))

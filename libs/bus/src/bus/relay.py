@@ -112,18 +112,12 @@ class Relay:
 
     async def _send(self, rows: Sequence[OutboxRow]) -> None:
         assert self._producer is not None
-        spans = [tracing.start_send(row.envelope) for row in rows]
-        records = [
-            row.record(tracing.traceparent_of(span)) for row, span in zip(rows, spans, strict=True)
-        ]
         try:
-            await self._producer.send(records)
+            with tracing.sending(rows) as records:
+                await self._producer.send(records)
         except RecordTooLarge as error:
             # Sizes are checked before rows are written: this is a topic narrower than declared.
             raise Unavailable(f"a topic is narrower than its contract: {error}") from error
-        finally:
-            for span in spans:
-                span.end()
 
     def _count(self, rows: Sequence[OutboxRow]) -> None:
         for topic, number in Counter(row.topic for row in rows).items():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from contracts import telemetry
 from contracts.envelope import Envelope
+from contracts.events.base import Event
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 from runtime.tracing import begin, traceparent_of, tracer
 
-from bus.record import Record
+from bus.codec import Delivered
+from bus.outbox import OutboxRow
+from bus.record import OutRecord, Record
 
 _TRACER = tracer("limelight.bus")
 
@@ -63,9 +66,47 @@ def processing(group: str, envelope: Envelope) -> Iterator[Span]:
         yield span
 
 
+@contextmanager
+def processing_all(
+    group: str, batch: Sequence[Delivered[Event]]
+) -> Iterator[dict[str, str | None]]:
+    """A span for each event of a batch while the block runs; trace contexts by event id."""
+    spans = [start_process(group, item.envelope, item.record) for item in batch]
+    try:
+        yield {
+            item.envelope.id: traceparent_of(span) for item, span in zip(batch, spans, strict=True)
+        }
+    except Exception as error:
+        for span in spans:
+            failed(span, error)
+        raise
+    finally:
+        for span in spans:
+            span.end()
+
+
+@contextmanager
+def sending(rows: Sequence[OutboxRow]) -> Iterator[list[OutRecord]]:
+    """A span for each row while the block publishes them; the records, with its context."""
+    spans = [start_send(row.envelope) for row in rows]
+    try:
+        yield [row.record(traceparent_of(span)) for row, span in zip(rows, spans, strict=True)]
+    finally:
+        for span in spans:
+            span.end()
+
+
 def failed(span: Span, error: BaseException) -> None:
     """Mark a span as failed; the message stays out, it may quote an event."""
     span.set_status(Status(StatusCode.ERROR, type(error).__name__))
 
 
-__all__ = ["failed", "processing", "start_process", "start_send", "traceparent_of"]
+__all__ = [
+    "failed",
+    "processing",
+    "processing_all",
+    "sending",
+    "start_process",
+    "start_send",
+    "traceparent_of",
+]
