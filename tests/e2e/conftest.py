@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
-from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.kafka_server import KafkaServer
+from devkit.local_server import ServerUnavailable
+from devkit.stack import Servers
 
 
 @pytest.fixture
@@ -18,3 +20,11 @@ def kafka(server_folder: Path) -> Iterator[KafkaServer]:
         pytest.skip(f"Apache Kafka: {error}")
     yield server
     server.stop()
+
+
+def started(folder: Path, wanted: Collection[str]) -> Servers:
+    """Running servers; the test is skipped with the reason where one cannot be had."""
+    try:
+        return Servers.start(folder, wanted)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from devkit.kafka_server import KafkaServer
-from devkit.ports import free_port
 from devkit.reports import named_in
-from tests.e2e.own_processes import KEY, Processes, Stores, apply_topics
+from devkit.stack import Deployment
+from tests.e2e.conftest import started
 
 pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
 SERVICES = ("gateway", "llm_executor", "mention_analyzer")
@@ -36,40 +35,40 @@ CAPTURED = {
 }
 
 
-def test_a_run_over_kafka(kafka: KafkaServer, server_folder: Path, certain: dict[str, str]) -> None:
+@pytest.fixture
+def deployment(server_folder: Path, certain: dict[str, str]) -> Iterator[Deployment]:
+    simulated = Path(certain["LIMELIGHT_SIMULATOR_CONFIG"])
     with ExitStack() as stack:
-        stores = stack.enter_context(Stores(server_folder))
-        simulator, simulator_url = _simulator(certain["LIMELIGHT_SIMULATOR_CONFIG"])
-        stack.callback(simulator.wait)
-        stack.callback(simulator.terminate)
-        environment = {
-            "LIMELIGHT_LOG_URL": f"kafka://{kafka.bootstrap_servers}",
-            "LIMELIGHT_REDIS_URL": stores.redis.url,
-            "LIMELIGHT_SIMULATOR_URL": simulator_url,
-            "LIMELIGHT_BOOTSTRAP_KEY": KEY,
-        }
-        apply_topics(environment)
-        processes = Processes(server_folder, environment, SERVICES)
-        stack.callback(processes.stop)
-        for service in SERVICES:
-            processes.start(service, LIMELIGHT_POSTGRES_DSN=stores.dsn(service))
-        for service in SERVICES:
-            processes.wait_until_ready(service)
+        servers = stack.enter_context(started(server_folder, {"kafka", "postgres", "redis"}))
+        yield stack.enter_context(Deployment(server_folder, servers, SERVICES, simulated=simulated))
 
-        accepted = processes.call("POST", "/v1/visibility/runs", RUN)
-        report = processes.finished(f"/v1/visibility/runs/{accepted['run_id']}/report")
 
-        assert report["state"] == "completed"
-        assert report["simulated"] is True
-        assert list(named_in(report).values()) == [(4, 4), (0, 4)]
+def test_a_run_over_kafka(deployment: Deployment) -> None:
+    deployment.start()
+    accepted = deployment.call("POST", "/v1/visibility/runs", RUN)
+    report = deployment.finished_report(accepted["run_id"])
 
-        assert processes.call("PUT", "/v1/brands", {"name": "Quillnote"})
-        _publish_bare(kafka.bootstrap_servers, CAPTURED)
-        collection = processes.imported()
-        report = processes.finished(f"/v1/visibility/runs/{collection}/report")
-        assert (report["kind"], report["name"]) == ("imported", "captured 2026-11")
-        assert named_in(report) == {"Papertrail Pro": (0, 1), "Quillnote": (1, 1)}
-        assert processes.stop() == dict.fromkeys(SERVICES, 0)
+    assert report["state"] == "completed"
+    assert report["simulated"] is True
+    assert list(named_in(report).values()) == [(4, 4), (0, 4)]
+
+    assert deployment.call("PUT", "/v1/brands", {"name": "Quillnote"})
+    _publish_bare(deployment.log_url.removeprefix("kafka://"), CAPTURED)
+    report = deployment.finished_report(_imported(deployment))
+    assert (report["kind"], report["name"]) == ("imported", "captured 2026-11")
+    assert named_in(report) == {"Papertrail Pro": (0, 1), "Quillnote": (1, 1)}
+    assert deployment.stop() == dict.fromkeys(SERVICES, 0)
+
+
+def _imported(deployment: Deployment) -> str:
+    """The id of the tenant's only import, once there is one and its answer is analysed."""
+
+    def imports(page: dict[str, Any]) -> list[str]:
+        runs = [run for run in page["items"] if run["kind"] == "imported"]
+        return [run["run_id"] for run in runs if run["progress"]["analyzed"]]
+
+    page = deployment.until("/v1/visibility/runs", lambda page: bool(imports(page)))
+    return imports(page)[0]
 
 
 def _publish_bare(bootstrap_servers: str, body: dict[str, str]) -> None:
@@ -77,10 +76,3 @@ def _publish_bare(bootstrap_servers: str, body: dict[str, str]) -> None:
     producer = Producer({"bootstrap.servers": bootstrap_servers})
     producer.produce("answer.captured.v1", json.dumps(body), key=body["answer_id"])
     assert producer.flush(30) == 0
-
-
-def _simulator(config: str) -> tuple[subprocess.Popen[bytes], str]:
-    port = free_port()
-    command = [sys.executable, "-m", "devkit.simulator", "--port", str(port), "--config", config]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    return process, f"http://127.0.0.1:{port}/v1"

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from devkit.ferretdb_server import start_ferretdb
 from devkit.local_server import ServerUnavailable
+from devkit.mongo_server import start_mongo
 from embedding.domain.decay import DecayedMean, Newest
 from embedding.domain.models import Answer, Campaign, Message, UserKey, Vector
 from embedding.domain.rules import message_uuid
@@ -30,11 +30,11 @@ def mongo_url(given: str | None, folder: Path) -> Iterator[str]:
         yield given
         return
     try:
-        server, url = start_ferretdb(folder)
+        server = start_mongo(folder)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     with server:
-        yield url
+        yield server.url
 
 
 def vector(*parts: float) -> Vector:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable, cache_dir
+from devkit.local_server import LocalServer, ServerUnavailable, cache_dir, listens
 from devkit.ports import free_port
 
 MODULE = "github.com/FerretDB/FerretDB"
@@ -24,29 +23,41 @@ CHECKSUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
 BUILD_TIMEOUT = 900.0
 
 
-def start_ferretdb(data_dir: Path) -> tuple[LocalServer, str]:
-    """A running server and its ``mongodb://`` address.
+class FerretDBServer(LocalServer):
+    """One server without authentication, reachable on the loopback interface only."""
 
-    Raises:
-        ServerUnavailable: there is no Go toolchain, or the module cannot be had.
-        RuntimeError: it does not answer.
-    """
-    binary = ferretdb_binary()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = [
-        str(binary),
-        "--handler=sqlite",
-        f"--sqlite-url=file:{data_dir.resolve()}/",
-        f"--listen-addr=127.0.0.1:{port}",
-        "--debug-addr=-",
-        "--telemetry=disable",
-        "--log-level=warn",
-        f"--state-dir={data_dir.resolve()}",
-    ]
-    server = LocalServer("FerretDB", data_dir, command, lambda: _listens(port))
-    server.launch()
-    return server, f"mongodb://127.0.0.1:{port}"
+    def __init__(self, data_dir: Path, binary: Path, port: int) -> None:
+        command = [
+            str(binary),
+            "--handler=sqlite",
+            f"--sqlite-url=file:{data_dir}/",
+            f"--listen-addr=127.0.0.1:{port}",
+            "--debug-addr=-",
+            "--telemetry=disable",
+            "--log-level=warn",
+            f"--state-dir={data_dir}",
+        ]
+        self._port = port
+        super().__init__("FerretDB", data_dir, command, lambda: listens(port))
+
+    @classmethod
+    def start(cls, data_dir: Path, *, port: int | None = None) -> FerretDBServer:
+        """Start on the data in ``data_dir`` and wait until it answers.
+
+        Raises:
+            ServerUnavailable: there is no Go toolchain, or the module cannot be had.
+            RuntimeError: it does not answer.
+        """
+        binary = ferretdb_binary()
+        data_dir.mkdir(parents=True, exist_ok=True)
+        server = cls(data_dir.resolve(), binary, port or free_port())
+        server.launch()
+        return server
+
+    @property
+    def url(self) -> str:
+        """What a driver connects to."""
+        return f"mongodb://127.0.0.1:{self._port}"
 
 
 def ferretdb_binary() -> Path:
@@ -94,11 +105,3 @@ def _go(folder: Path, *arguments: str) -> str:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise ServerUnavailable(f"FerretDB: go {arguments[0]} failed: {last}")
     return done.stdout
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
-    except OSError:
-        return False

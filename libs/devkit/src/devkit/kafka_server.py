@@ -101,6 +101,11 @@ class KafkaServer(LocalServer):
         return server
 
     @property
+    def url(self) -> str:
+        """What LIMELIGHT_LOG_URL has to be."""
+        return f"kafka://{self.bootstrap_servers}"
+
+    @property
     def bootstrap_servers(self) -> str:
         """The ``host:port`` a client connects to."""
         return f"127.0.0.1:{self._port}"

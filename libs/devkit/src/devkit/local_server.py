@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ STOP_TIMEOUT = 10.0
 _KEEPER = """
 exec 3<&0
 "$@" </dev/null 3<&- & server=$!
-trap 'kill -TERM $server; wait $server; exit' TERM
+trap 'kill -s "$STOP_SIGNAL" $server; wait $server; exit' TERM
 (cat <&3 >/dev/null; kill -9 $server 2>/dev/null) &
 exec 3<&-
 wait $server
@@ -40,7 +41,10 @@ def cache_dir() -> Path:
 
 
 class LocalServer:
-    """One process with a data directory, which it keeps across ``kill`` and ``restart``."""
+    """One process with a data directory, which it keeps across ``kill`` and ``restart``.
+
+    ``stop_signal`` is what the server takes for an order to shut down without waiting for clients.
+    """
 
     def __init__(
         self,
@@ -49,8 +53,11 @@ class LocalServer:
         command: Sequence[str],
         answers: Callable[[], bool],
         logs: Sequence[Path] = (),
+        *,
+        stop_signal: str = "TERM",
     ) -> None:
         self.data_dir = data_dir
+        self._stop_signal = stop_signal
         self._name = name
         self._command = list(command)
         self._answers = answers
@@ -70,6 +77,7 @@ class LocalServer:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=os.environ | {"STOP_SIGNAL": self._stop_signal},
                 start_new_session=True,
             )
         atexit.register(self.kill)
@@ -84,11 +92,13 @@ class LocalServer:
         process, self._process = self._process, None
         if process is None:
             return
+        assert process.stdin is not None, "it was given a pipe"
+        process.stdin.close()  # the keeper kills the server, and ends when that is gone
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if process.stdin:
-            process.stdin.close()
 
     def restart(self) -> None:
         """Start again on the same data and ports, ending it first if it still runs."""
@@ -103,6 +113,11 @@ class LocalServer:
                 self._process.wait(STOP_TIMEOUT)
         self.kill()
         atexit.unregister(self.kill)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self._name
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its logs and of its standard output."""
@@ -136,3 +151,12 @@ class LocalServer:
 
 def _read(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections on that loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False

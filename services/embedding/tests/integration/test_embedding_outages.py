@@ -10,8 +10,8 @@ from bus.errors import Unavailable
 from bus.migrate import migrate
 from bus.stores.postgres import connect
 from devkit.embedded import EmbeddedPostgres
-from devkit.ferretdb_server import start_ferretdb
 from devkit.local_server import LocalServer, ServerUnavailable
+from devkit.mongo_server import start_mongo
 from devkit.ports import free_port
 from embedding.adapters.milvus import MilvusVectorIndex
 from embedding.adapters.mongo import MongoLake
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture
 def ferretdb(tmp_path: Path) -> Iterator[tuple[LocalServer, str]]:
     try:
-        server, url = start_ferretdb(tmp_path / "ferretdb")
+        server = start_mongo(tmp_path / "mongo")
     except ServerUnavailable as error:
         pytest.skip(str(error))
     with server:
-        yield server, url
+        yield server, server.url
 
 
 async def test_postgres(server_folder: Path) -> None:
