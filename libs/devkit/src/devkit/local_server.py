@@ -119,6 +119,12 @@ class LocalServer:
         """What it is called in messages."""
         return self._name
 
+    @property
+    def pid(self) -> int:
+        """Of the process that keeps it, whose child it is; it must have been launched."""
+        assert self._process is not None
+        return self._process.pid
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its logs and of its standard output."""
         texts = [_read(path) for path in self._logs]

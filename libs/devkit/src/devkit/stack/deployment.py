@@ -42,7 +42,8 @@ class Deployment:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """``simulated`` is the simulator's configuration; ``environment`` is for all services."""
-        self._folder, self._servers = folder, servers
+        self._folder = folder
+        self.servers = servers
         self._environment = dict(environment or {})
         self.gateway_port = free_port()
         self.simulator = SimulatorProcess(folder / "simulator.out", simulated)
@@ -51,16 +52,20 @@ class Deployment:
     @property
     def log_url(self) -> str:
         """Where its events are."""
-        return self._servers["kafka"].url
+        return self.servers["kafka"].url
 
     def replica(self, service: str, name: str | None = None) -> ServiceProcess:
-        """Another process of a service, not started; ``name`` tells its output from others'."""
+        """Another process of a service, not started; ``name`` tells its output from others'.
+
+        A second gateway has a port of its own; ``call`` goes to the first.
+        """
+        port = self.gateway_port if name is None else free_port()
         own = {
             "LIMELIGHT_BOOTSTRAP_KEY": KEY,
-            "LIMELIGHT_PORT": str(self.gateway_port),
+            "LIMELIGHT_PORT": str(port),
             "LIMELIGHT_SIMULATOR_URL": self.simulator.base_url,
         }
-        told = self._servers.environment(service) | own | self._environment
+        told = self.servers.environment(service) | own | self._environment
         return ServiceProcess(service, told, self._folder / f"{name or service}.out")
 
     def start(self) -> Self:

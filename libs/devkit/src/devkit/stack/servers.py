@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from devkit.kafka_server import KafkaServer
-from devkit.milvus_server import MilvusLiteServer
-from devkit.mongo_server import start_mongo
-from devkit.neo4j_server import Neo4jServer
-from devkit.postgres_server import PostgresServer, create_database
-from devkit.redis_server import RedisServer
+from devkit.postgres_server import create_database
+from devkit.stack.choice import start_server
+from devkit.stack.server import Server
 
+__all__ = ["ALL", "Server", "Servers"]
 ALL = frozenset({"kafka", "postgres", "redis", "mongo", "milvus", "neo4j"})
-
-
-class Server(Protocol):
-    """A running server that keeps its data and its address over a restart."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def url(self) -> str: ...
-
-    def kill(self) -> None: ...
-
-    def restart(self) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class Servers:
@@ -49,11 +31,9 @@ class Servers:
             RuntimeError: one did not come up; with its last log lines.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(len(_STARTS)) as threads:
+        with ThreadPoolExecutor(len(wanted)) as threads:
             starting = {
-                name: threads.submit(start, folder / name)
-                for name, start in _STARTS.items()
-                if name in wanted
+                name: threads.submit(start_server, name, folder / name) for name in sorted(wanted)
             }
         failed = [each.exception() for each in starting.values() if each.exception()]
         running = cls({n: each.result() for n, each in starting.items() if not each.exception()})
@@ -64,6 +44,9 @@ class Servers:
 
     def __getitem__(self, name: str) -> Server:
         return self._running[name]
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self._running.values())
 
     def __enter__(self) -> Self:
         return self
@@ -111,13 +94,3 @@ class Servers:
 
     def _redis(self, database: int) -> dict[str, str]:
         return {"LIMELIGHT_REDIS_URL": f"{self['redis'].url}/{database}"}
-
-
-_STARTS: Mapping[str, Callable[[Path], Server]] = {
-    "kafka": KafkaServer.start,
-    "postgres": PostgresServer.start,
-    "redis": RedisServer.start,
-    "mongo": start_mongo,
-    "milvus": MilvusLiteServer.start,
-    "neo4j": Neo4jServer.start,
-}
