@@ -52,7 +52,9 @@ def test_operations_are_the_producers_and_consumers() -> None:
         (who, "send", f"#/channels/{topic.name}") for topic in TOPICS for who in topic.producers
     }
     receives = {
-        (who, "receive", f"#/channels/{topic.name}") for topic in TOPICS for who in topic.consumers
+        (who, "receive", f"#/channels/{topic.name}")
+        for topic in TOPICS
+        for who in (*topic.consumers, *topic.followers)
     }
     assert found == sends | receives
 

@@ -64,14 +64,14 @@ def test_the_key_is_a_required_id(name: str) -> None:
 def test_producers_and_consumers_are_services(name: str) -> None:
     topic = topic_named(name)
     assert topic.producers  # a topic without consumers is for readers outside
-    assert {*topic.producers, *topic.consumers} <= SERVICES
+    assert {*topic.producers, *topic.consumers, *topic.followers} <= SERVICES
 
 
 @each_topic
 def test_nobody_is_named_twice(name: str) -> None:
     topic = topic_named(name)
     assert len(set(topic.producers)) == len(topic.producers)
-    assert len(set(topic.consumers)) == len(topic.consumers)
+    assert len({*topic.consumers, *topic.followers}) == len(topic.consumers) + len(topic.followers)
 
 
 @each_topic

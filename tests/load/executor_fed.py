@@ -16,6 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 from bus import host  # noqa: E402 - only now can it be found
 from bus.port import Log  # noqa: E402
 from llm_executor.app import SERVICE  # noqa: E402
+from runtime.settings import ServiceSettings  # noqa: E402
 from tests.load.executor_requests import Load  # noqa: E402
 
 GUEST = Load(1, priority="interactive", tenant="tenant-guest")
@@ -23,8 +24,8 @@ _connect = host.connect
 _feeding: set[asyncio.Task[None]] = set()
 
 
-async def _fed(url: str) -> Log:
-    log = await _connect(url)
+async def _fed(settings: ServiceSettings) -> Log:
+    log = await _connect(settings)
     _feeding.add(asyncio.create_task(_feed(log)))
     return log
 

@@ -14,6 +14,7 @@ from bus.apply import TransactionalApply
 from bus.batch_consumer import BatchConsumer
 from bus.dead_letter import DeadLetters
 from bus.host import Service
+from bus.intake import Intake
 from bus.port import Log
 from bus.relay import Relay
 from contracts.topics import Topic
@@ -41,7 +42,7 @@ async def _built(log: Log, route: Route, kit: Kit, max_records: int) -> Service:
     consumer = BatchConsumer(
         log=log,
         group=route.name,
-        topics=topics,
+        intake=Intake(topics),
         apply=TransactionalApply(route.name, kit.store, kit.bind, [route.subscription()], clock),
         dead_letters=DeadLetters(await log.producer(), route.name, clock),
         max_records=max_records,

@@ -66,6 +66,8 @@ def _operations(topic: Topic[Event]) -> Iterator[tuple[str, Json]]:
         group = {"type": "string", "enum": [service]}
         receive["bindings"] = {"kafka": {"groupId": group, "bindingVersion": KAFKA_BINDING}}
         yield f"{service}.receive.{topic.name}", receive
+    for service in topic.followers:
+        yield f"{service}.follow.{topic.name}", _operation(topic, service, "receive")
 
 
 def _operation(topic: Topic[Event], service: str, action: str) -> Json:

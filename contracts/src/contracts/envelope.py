@@ -112,7 +112,9 @@ def from_headers(headers: Iterable[tuple[str, bytes]]) -> Envelope:
     """
     text = _decoded(headers)
     if text.get("ce_specversion") != SPEC_VERSION:
-        raise EnvelopeError("bad-header", "ce_specversion must be 1.0: send CloudEvents 1.0")
+        raise EnvelopeError(
+            "bad-header", f"header ce_specversion has to be {SPEC_VERSION}: send CloudEvents 1.0"
+        )
     return Envelope(
         id=_required(text, "ce_id"),
         source=_required(text, "ce_source"),
@@ -134,7 +136,9 @@ def _decoded(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
         try:
             known[name] = value.decode()
         except UnicodeDecodeError as error:
-            raise EnvelopeError("bad-header", f"header {name} is not UTF-8") from error
+            raise EnvelopeError(
+                "bad-header", f"header {name} is not UTF-8: encode it so"
+            ) from error
     return known
 
 
@@ -149,7 +153,11 @@ def _time(value: str) -> datetime:
     try:
         time = datetime.fromisoformat(value)
     except ValueError as error:
-        raise EnvelopeError("bad-header", "ce_time is not an RFC 3339 time") from error
+        raise EnvelopeError(
+            "bad-header", "header ce_time is no time: send RFC 3339 like 2026-11-20T09:00:00Z"
+        ) from error
     if time.tzinfo is None:
-        raise EnvelopeError("bad-header", "ce_time has no time zone: end it with Z or an offset")
+        raise EnvelopeError(
+            "bad-header", "header ce_time has no time zone: end it with Z or an offset"
+        )
     return time

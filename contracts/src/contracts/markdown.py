@@ -27,13 +27,18 @@ _TOPICS = """\
 The key names the field whose value is the record key: records with equal keys stay in order, and
 nothing else does. Where ids that tenants give are compacted the key is `<tenant>/<id>`. A consumer
 group has the name of its service. Records older than the retention are deleted; a compacted topic
-keeps the last record per key for ever.
+keeps the last record per key for ever. Who *follows* a topic reads all of it into memory, in every
+process and without a group.
 """
 _ENVELOPE = """\
 ## Headers of every record
 
 Records are CloudEvents 1.0 in binary mode: the attributes travel as Kafka headers in UTF-8, the
 body is the bare JSON of the event. Any CloudEvents SDK can write and read them.
+
+Topics that are open to producers outside also take records without any `ce_*` header, and refuse
+those of tenants that do not exist: [producing events](producing-events.md) shows how to write to
+them.
 """
 _DEAD_LETTERS = """\
 ## Dead letters
@@ -97,7 +102,7 @@ def _topic_row(topic: Topic[Event]) -> Sequence[str]:
         str(topic.partitions),
         _retention(topic.retention),
         ", ".join(topic.producers),
-        ", ".join(topic.consumers),
+        ", ".join((*topic.consumers, *(f"*{name}*" for name in topic.followers))),
     )
 
 
@@ -134,11 +139,19 @@ def _event_section(topic: Topic[Event], schema: Json) -> str:
     return "\n".join(
         (
             f"### {topic.name}\n",
-            f"`{topic.event.__name__}`, at most {topic.max_record_bytes:,} bytes.\n",
+            f"`{topic.event.__name__}`, {_size(topic)}.{_openness(topic)}\n",
             schema["description"] + "\n",
             _field_table(schema),
         )
     )
+
+
+def _size(topic: Topic[Event]) -> str:
+    return f"at most {topic.max_record_bytes:,} bytes"
+
+
+def _openness(topic: Topic[Event]) -> str:
+    return " Open to producers outside." if topic.public else ""
 
 
 def _part_sections(schemas: Iterable[Json]) -> Iterable[str]:

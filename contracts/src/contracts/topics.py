@@ -32,6 +32,7 @@ from contracts.events.marketing import (
     UserEmbedded,
     UserForgotten,
 )
+from contracts.events.tenancy import TenantChanged
 from contracts.events.visibility import (
     AnswerAnalyzed,
     AnswerCaptured,
@@ -53,10 +54,13 @@ class Topic(Generic[E]):
     must spread over all partitions. ``retention`` None means compacted. A ``public`` topic also
     takes records of producers outside, and of such that send no ``ce_*`` headers: its event has a
     field ``tenant_id``. Without headers an event is known again by the fields of ``identity``, or
-    by its key if there are none.
+    by its key if there are none. Its consumers refuse what is of a tenant that does not exist.
 
     Compaction keeps one record per key of all tenants: where tenants give the ids themselves the
     key has to name the tenant too (``tenant_in_key``), and is ``<tenant>/<id>``.
+
+    ``followers`` read the whole topic into memory and go on reading it, each process by itself:
+    they have no group, commit nothing, and bury nothing.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Topic(Generic[E]):
     public: bool = False
     identity: tuple[str, ...] = ()
     tenant_in_key: bool = False
+    followers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -97,6 +102,18 @@ class Topic(Generic[E]):
         return "\n".join(values) or self.key_of(event)
 
 
+TENANT_CHANGED = Topic(
+    name="tenant.changed.v1",
+    event=TenantChanged,
+    key="tenant_id",
+    purpose="Which tenants there are, for whoever reads records of producers outside.",
+    producers=("gateway",),
+    consumers=(),
+    followers=("mention-analyzer", "embedding", "graph-loader", "recommender", "gateway"),
+    partitions=1,
+    retention=None,
+    tenant_in_key=True,
+)
 VISIBILITY_RUN_STARTED = Topic(
     name="visibility-run.started.v1",
     event=VisibilityRunStarted,
@@ -281,6 +298,7 @@ SEARCH_ANSWERED = Topic(
 )
 
 TOPICS: tuple[Topic[Event], ...] = (  # type: ignore[assignment]
+    TENANT_CHANGED,
     VISIBILITY_RUN_STARTED,
     COMPLETION_REQUESTED,
     COMPLETION_FINISHED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -21,9 +22,8 @@ from aiokafka.record.default_records import (  # type: ignore[import-untyped]
 from bus.errors import Fenced, LogUnavailable, Permanent, RecordTooLarge
 from bus.kafka import KafkaLog
 from bus.kafka.buffer import HIGH_RECORDS
-from bus.kafka.records import UNREADABLE_HEADER
 from bus.port import Log, TopicSpec
-from bus.record import OutRecord, Record, TopicPartition
+from bus.record import UNREADABLE_HEADER, OutRecord, Record, TopicPartition
 from devkit.conformance.log import LogConformance
 from devkit.conformance.polling import drain, numbered, positions, read_all, send, unique, values
 from devkit.kafka_server import KafkaServer, ServerUnavailable
@@ -35,6 +35,19 @@ _CONNECT = """
 from bus.kafka import KafkaLog
 async def connect():
     return KafkaLog("{servers}")
+"""
+_JOIN = """
+import asyncio
+from aiokafka import AIOKafkaConsumer
+async def join():
+    member = AIOKafkaConsumer("{topic}", bootstrap_servers="{servers}", group_id="{group}",
+                              session_timeout_ms=6000)
+    await member.start()
+    while not member.assignment():
+        await asyncio.sleep(0.1)
+    print("joined", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(join())
 """
 
 
@@ -340,3 +353,20 @@ async def test_a_paused_partition_keeps_what_was_read_ahead(log: KafkaLog) -> No
     consumer.resume(consumer.assignment())
     found = [*first, *await drain(consumer, 500 - len(first))]
     assert [record.offset for record in found] == list(range(500))
+
+
+@pytest.mark.asyncio
+async def test_a_join_waits_until_a_killed_member_is_given_up(
+    server: KafkaServer, impatient: KafkaLog, topic: str
+) -> None:
+    group = unique("group")
+    code = _JOIN.format(topic=topic, servers=server.bootstrap_servers, group=group)
+    member = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    assert member.stdout is not None
+    assert await member.stdout.readline() == b"joined\n"
+    member.kill()
+    await member.wait()
+    consumer = await impatient.consumer(group, [topic])
+    assert len(consumer.assignment()) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from bus.dead_letter import without_dlq
@@ -215,6 +216,23 @@ async def test_too_many_rejections_halt_the_consumer(log: LocalLog, kit: Kit) ->
     await run_until_settled(log, kit, Desk())  # the repaired release
     assert await kit.booked() == {"a": list(range(60))}
     assert value(CONSUMER_HALTED, service=GROUP) == 0
+
+
+@pytest.mark.asyncio
+async def test_an_operator_can_have_bad_records_buried_however_many_they_are(
+    log: LocalLog, memory_kit: MemoryKit
+) -> None:
+    """What would halt it again at every start; with a ratio of 1 it gets past, and loses none."""
+    bad = [poison("a", n)["bad-json"] for n in range(300)]
+    await send(log, [*bad, order("a", 1)])
+    for _ in range(2):
+        async with running(log, memory_kit, Desk()) as service:
+            await until(lambda: _not(service.checks["consumer"]), "halted")
+    assert await read_all(log, DLQ) == []
+    await run_until_settled(log, memory_kit, Desk(), replace(quick(), halt_ratio=1.0))
+    assert value(CONSUMER_HALTED, service=GROUP) == 0
+    assert await memory_kit.booked() == {"a": [1]}
+    assert len(await read_all(log, DLQ)) == 300
 
 
 async def _not(check: Callable[[], object]) -> bool:

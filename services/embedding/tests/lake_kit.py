@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 from devkit.local_server import ServerUnavailable
-from devkit.mongo_server import start_mongo
+from devkit.stack import start_server
 from embedding.domain.decay import DecayedMean, Newest
 from embedding.domain.models import Answer, Campaign, Message, UserKey, Vector
 from embedding.domain.rules import message_uuid
@@ -30,7 +30,7 @@ def mongo_url(given: str | None, folder: Path) -> Iterator[str]:
         yield given
         return
     try:
-        server = start_mongo(folder)
+        server = start_server("mongo", folder)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     with server:

@@ -15,6 +15,7 @@ from bus.record import TopicPartition
 from contracts.envelope import Envelope
 from contracts.events.base import Event
 from contracts.topics import Topic
+from devkit.tenants import announce
 from embedding.app import SERVICE
 from embedding.settings import Settings
 from runtime.deadline import Deadline
@@ -32,6 +33,7 @@ class Platform:
 
     async def publish(self, topic: Topic[E], tenant_id: str, *bodies: dict[str, Any]) -> None:
         """Append events of a tenant, as the gateway would."""
+        await announce(self.log, tenant_id)
         producer = await self.log.producer()
         await producer.send([self._record(topic, tenant_id, body) for body in bodies])
         await producer.close()

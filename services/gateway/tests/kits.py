@@ -12,6 +12,7 @@ from uuid import uuid4
 from bus.outbox import OutboxRow
 from bus.store import TransactionalStore
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
+from contracts.topics import TENANT_CHANGED
 from devkit.embedded import EmbeddedRedis
 from gateway.adapters.postgres import (
     PostgresBrandRepository,
@@ -61,6 +62,12 @@ class Kit:
         return cls(dsn, await connect(dsn, "gateway tests", size=4))
 
     async def owed(self, tenant_id: str) -> Sequence[OutboxRow]:
+        """What is not published yet of a tenant, besides that there is the tenant."""
+        rows = await self.unpublished(tenant_id)
+        return [row for row in rows if row.topic != TENANT_CHANGED.name]
+
+    async def unpublished(self, tenant_id: str) -> Sequence[OutboxRow]:
+        """All that is not published yet of a tenant."""
         outbox = PostgresOutbox(self.dsn, "gateway tests")
         rows = await outbox.pending(100_000)
         await outbox.release()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from devkit.local_server import ServerUnavailable
-from devkit.neo4j_server import Neo4jServer
+from devkit.stack import start_server
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def neo4j_url() -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="limelight-") as folder:
         try:
-            server = Neo4jServer.start(Path(folder) / "neo4j")
+            server = start_server("neo4j", Path(folder) / "neo4j")
         except ServerUnavailable as reason:
             pytest.skip(str(reason))
         yield server.url

@@ -23,7 +23,10 @@ IntentName = Annotated[str, StringConstraints(min_length=1, max_length=100, patt
 
 TenantOf = Annotated[
     str | None,
-    Field(description="read only if the record has no ce_* headers: whose it is"),
+    Field(
+        description="whose it is, where the record has no ce_* headers; with them, if it is there, "
+        "the same as ce_tenantid"
+    ),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Similarity = Annotated[float, Field(ge=-1, le=1, description="cosine")]

@@ -83,7 +83,9 @@ class AnswerCaptured(Event):
     captured_at: OfOurTime
     simulated: bool = False
     tenant_id: str | None = Field(
-        default=None, description="read only if the record has no ce_* headers: whose it is"
+        default=None,
+        description="whose it is, where the record has no ce_* headers; with them, if it is there, "
+        "the same as ce_tenantid",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 from bus.host import connect
 from bus.port import Log
 from bus.replay import DlqView, Replays
-from runtime.settings import load
+from runtime.settings import ServiceSettings, load
 
 from allinone import dead_letters
 from allinone.services import SERVICES, service_named
@@ -49,7 +48,7 @@ def _on_log(
     work: Callable[[dict[str, V]], Awaitable[T]],
 ) -> T:
     async def run() -> T:
-        log = await connect(os.environ["LIMELIGHT_LOG_URL"])
+        log = await connect(load(ServiceSettings))
         try:
             return await work(await make(log))
         finally:

@@ -15,7 +15,7 @@ from bus.provision import provision
 def main() -> int:
     """Return 0 once all topics are there."""
     try:
-        for name in asyncio.run(_created(load(ServiceSettings).log_url)):
+        for name in asyncio.run(_created(load(ServiceSettings))):
             print(f"created {name}")
     except BadSettings as error:
         print(error.message, file=sys.stderr)
@@ -26,8 +26,8 @@ def main() -> int:
     return 0
 
 
-async def _created(url: str) -> list[str]:
-    log = await connect(url)
+async def _created(settings: ServiceSettings) -> list[str]:
+    log = await connect(settings)
     try:
         return await provision(log)
     finally:

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 
 from contracts.events.base import Event
 from contracts.telemetry import RECORDS
-from contracts.topics import Topic
 from runtime.deadline import Deadline
 from runtime.logging import logger
 from runtime.metrics import counter
 from runtime.tasks import Background, wait_for
 
 from bus.apply import Apply, Batch
-from bus.codec import Delivered, decode
+from bus.codec import Delivered
 from bus.dead_letter import DeadLetters, Rejected
-from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Poison, Unavailable
+from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Unavailable
 from bus.failpoint import hit
+from bus.intake import Intake
 from bus.port import Consumer, Log
 from bus.record import Record, TopicPartition
 from bus.retry import Action, RetryPolicy, Verdict
@@ -43,14 +43,14 @@ class _Held:
 
 
 class BatchConsumer:
-    """One member of a service's consumer group over some topics."""
+    """One member of a service's consumer group over the topics of its intake."""
 
     def __init__(
         self,
         *,
         log: Log,
         group: str,
-        topics: Sequence[Topic[Event]],
+        intake: Intake,
         apply: Apply,
         dead_letters: DeadLetters,
         policy: RetryPolicy | None = None,
@@ -58,7 +58,7 @@ class BatchConsumer:
     ) -> None:
         self._source = log
         self._group = group
-        self._topics: Mapping[str, Topic[Event]] = {topic.name: topic for topic in topics}
+        self._intake = intake
         self._apply = apply
         self._dead_letters = dead_letters
         self._policy = policy or RetryPolicy()
@@ -73,7 +73,7 @@ class BatchConsumer:
 
     async def start(self) -> None:
         """Join the group and begin to consume."""
-        self._consumer = await self._source.consumer(self._group, list(self._topics), self)
+        self._consumer = await self._source.consumer(self._group, list(self._intake.topics), self)
         await self._task.start()
 
     async def stop(self, deadline: Deadline) -> None:
@@ -149,7 +149,11 @@ class BatchConsumer:
         return min([POLL_SECONDS, *(max(0.0, wait) for wait in waits)])
 
     async def _work(self, batch: Sequence[Record]) -> None:
-        decoded, rejected = self._decode(batch)
+        try:
+            decoded, rejected = await self._intake.read(batch)
+        except LogUnavailable as error:
+            self._hold_all(batch, self._policy.verdict(error, 0))
+            return
         hit("consumer-after-decode")
         stuck = await self._settle(decoded, rejected)
         settled = [item for item in rejected if not _behind(item.record, stuck)]
@@ -161,16 +165,6 @@ class BatchConsumer:
             return
         self._note_rejected(settled)
         await self._advance(batch, stuck)
-
-    def _decode(self, batch: Sequence[Record]) -> tuple[list[Delivered[Event]], list[Rejected]]:
-        decoded: list[Delivered[Event]] = []
-        rejected: list[Rejected] = []
-        for record in batch:
-            try:
-                decoded.append(decode(self._topics, record))
-            except Poison as poison:
-                rejected.append(Rejected(record, poison.reason, str(poison), 1))
-        return decoded, rejected
 
     async def _settle(
         self, decoded: Batch[Event], rejected: list[Rejected]

@@ -12,7 +12,12 @@ from contracts.topics import Topic
 from pydantic import ValidationError
 
 from bus.errors import Poison
-from bus.record import Record
+from bus.record import UNREADABLE_HEADER, Record
+
+SHOWN_PROBLEMS = 5
+SHOWN_CHARS = 80
+_MODELS = "docs/events.md"
+_STRUCTURED = b"application/cloudevents"
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -50,18 +55,34 @@ def decode(topics: Mapping[str, Topic[Event]], record: Record) -> Delivered[Even
 
     Raises:
         Poison: with one of the reasons ``oversize``, ``null-body``, ``bad-header``,
-            ``unknown-type``, ``not-utf8``, ``bad-json``, ``wrong-model``, ``wrong-key``.
+            ``unknown-type``, ``not-utf8``, ``bad-json``, ``wrong-model``, ``wrong-key``,
+            ``wrong-tenant``. Its message tells the producer what to change, and quotes no body.
     """
     topic = topics[record.topic]
     value = _body(topic, record)
     if topic.public and is_bare(record.headers):
+        _refuse_structured(record)
         event = _event(topic, value)
         return _keyed(topic, Delivered(event, _bare_envelope(topic, event, record), record))
     envelope = _envelope(topic, record)
     event = _event(topic, value)
-    if envelope.subject != topic.key_of(event):
-        raise Poison("wrong-key", f"ce_subject is not the event's {topic.key}")
+    _check_subject(topic, event, envelope)
     return _keyed(topic, Delivered(event, envelope, record))
+
+
+def _check_subject(topic: Topic[Event], event: Event, envelope: Envelope) -> None:
+    """Headers and body must not contradict each other."""
+    if envelope.subject != topic.key_of(event):
+        raise Poison(
+            "wrong-key", f"ce_subject is not the body's {topic.key}: send the same in both"
+        )
+    said = getattr(event, "tenant_id", None) if topic.public else None
+    if said and said != envelope.tenant_id:
+        raise Poison(
+            "wrong-tenant",
+            f"ce_tenantid is {_shown(envelope.tenant_id)} and the body's tenant_id is "
+            f"{_shown(said)}: send the same in both, or leave it out of the body",
+        )
 
 
 def _keyed(topic: Topic[Event], item: Delivered[Event]) -> Delivered[Event]:
@@ -69,25 +90,52 @@ def _keyed(topic: Topic[Event], item: Delivered[Event]) -> Delivered[Event]:
     if topic.tenant_in_key:
         wanted = topic.record_key(item.event, item.tenant_id)
         if item.record.key != wanted.encode():
-            raise Poison("wrong-key", f"the record's key is not <tenant>/<{topic.key}>")
+            raise Poison(
+                "wrong-key",
+                f"the record's key has to be {_shown(wanted)}, which is <tenant>/<{topic.key}>: "
+                "the topic keeps one record per key",
+            )
     return item
 
 
 def _body(topic: Topic[Event], record: Record) -> bytes:
+    for name, value in record.headers:
+        if name == UNREADABLE_HEADER:
+            raise Poison("bad-header", value.decode(errors="replace"))
     if record.value is None:
-        raise Poison("null-body", f"{topic.name} is not compacted: a record needs a body")
+        raise Poison(
+            "null-body", f"the record has no body: {topic.name} wants the event as JSON in UTF-8"
+        )
     if len(record.value) > topic.max_record_bytes:
-        raise Poison("oversize", f"{len(record.value)} bytes, allowed {topic.max_record_bytes}")
+        raise Poison(
+            "oversize",
+            f"the body has {len(record.value)} bytes (once decompressed), {topic.name} takes "
+            f"{topic.max_record_bytes}: shorten it, or send it in parts",
+        )
     return record.value
+
+
+def _refuse_structured(record: Record) -> None:
+    for name, value in record.headers:
+        if name.lower() == "content-type" and value.startswith(_STRUCTURED):
+            raise Poison(
+                "bad-header",
+                "this is a CloudEvent in structured mode: send it in binary mode, attributes as "
+                "headers ce_* and the bare event as body",
+            )
 
 
 def _envelope(topic: Topic[Event], record: Record) -> Envelope:
     try:
         envelope = from_headers(record.headers)
     except EnvelopeError as error:
-        raise Poison(error.reason, str(error)) from error
+        other = "; or send no ce_* header at all, and tenant_id in the body" if topic.public else ""
+        raise Poison(error.reason, f"{error}{other}") from error
     if envelope.type != topic.name:
-        raise Poison("unknown-type", f"ce_type {envelope.type!r} does not belong on {topic.name}")
+        raise Poison(
+            "unknown-type",
+            f"ce_type is {_shown(envelope.type)}: on this topic it has to be {topic.name!r}",
+        )
     return envelope
 
 
@@ -95,7 +143,11 @@ def _bare_envelope(topic: Topic[Event], event: Event, record: Record) -> Envelop
     """What a producer outside would have said in headers, from the body and the log."""
     tenant_id = getattr(event, "tenant_id", None)
     if not tenant_id:
-        raise Poison("bad-header", "without ce_* headers the body needs a tenant_id")
+        raise Poison(
+            "bad-header",
+            "nothing says whose this is: send tenant_id in the body, or the headers of a "
+            "CloudEvent (ce_id, ce_tenantid, ... with an underscore)",
+        )
     try:
         return bare(
             topic.name,
@@ -105,14 +157,19 @@ def _bare_envelope(topic: Topic[Event], event: Event, record: Record) -> Envelop
             identity=topic.identity_of(event),
         )
     except (ValueError, OverflowError, OSError) as error:
-        raise Poison("bad-header", "the record's timestamp is in no year from 1 to 9999") from error
+        raise Poison(
+            "bad-header",
+            "the record's timestamp is in no year from 1 to 9999: send Unix milliseconds, or none",
+        ) from error
 
 
 def _event(topic: Topic[Event], value: bytes) -> Event:
     try:
         return topic.event.model_validate_json(value)
     except ValidationError as error:
-        raise Poison(_reason(value, error), _explained(error)) from error
+        reason = _reason(value, error)
+        todo = "" if reason == "wrong-model" else ": send one JSON object in UTF-8"
+        raise Poison(reason, f"{_explained(error)}{todo} ({_MODELS}, {topic.name})") from error
 
 
 def _reason(value: bytes, error: ValidationError) -> str:
@@ -128,6 +185,14 @@ def _reason(value: bytes, error: ValidationError) -> str:
 def _explained(error: ValidationError) -> str:
     """Field and complaint, without the input: an event may hold what no log may show."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}" for item in problems[:5]
+    said = "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}"
+        for item in problems[:SHOWN_PROBLEMS]
     )
+    more = len(problems) - SHOWN_PROBLEMS
+    return f"{said}; and {more} more" if more > 0 else said
+
+
+def _shown(text: str) -> str:
+    """Of what a stranger wrote no more than one needs to find it again."""
+    return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")

@@ -1,4 +1,8 @@
-"""Puts the delivery parts of a service together, the same way in every composition root."""
+"""Puts the delivery parts of a service together, the same way in every composition root.
+
+Who reads a public topic gets a directory of the tenants: its own, or the one that is passed in
+(and started) by the caller.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from runtime.tasks import Component
 
 from bus.apply import Apply, Subscription, TransactionalApply
 from bus.batch_consumer import BatchConsumer
-from bus.dead_letter import DeadLetters
+from bus.dead_letter import DeadLetters, FailureLimit
 from bus.host import Service
+from bus.intake import Intake
 from bus.lag import lag_meter
 from bus.outbox import Outbox
 from bus.port import Log
@@ -23,6 +28,7 @@ from bus.relay import Relay
 from bus.replay import Replays
 from bus.retry import RetryPolicy
 from bus.store import T, TransactionalStore
+from bus.tenants import TenantDirectory
 
 R = TypeVar("R")
 
@@ -37,23 +43,31 @@ async def transactional(
     *,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
+    tenants: TenantDirectory | None = None,
 ) -> Service:
     """A service whose effects live in one transactional store (R3): consumer, relay, pruner."""
     clock = clock or SystemClock()
     topics = [item.topic for item in subscriptions]
-    dead_letters = DeadLetters(await log.producer(), name, clock)
+    known, own = _directory(log, topics, tenants)
+    dead_letters = await _dead_letters(log, name, clock, policy)
     apply = TransactionalApply(name, store, bind, subscriptions, clock)
     consumer = BatchConsumer(
-        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
+        log=log,
+        group=name,
+        intake=Intake(topics, known),
+        apply=apply,
+        dead_letters=dead_letters,
+        policy=policy,
     )
     relay = Relay(name, outbox, log)
     parts: list[Component] = [
         relay,
+        *own,
         consumer,
         lag_meter(log, name, topics),
         pruner(name, store, inbox_retention(topics), clock),
     ]
-    replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
+    replays = Replays(log, name, _named(topics), apply, dead_letters, known)
     return Service(parts, {"consumer": consumer.healthy, "relay": relay.healthy}, replays)
 
 
@@ -67,23 +81,25 @@ async def convergent(
     batch: int = 500,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
+    tenants: TenantDirectory | None = None,
 ) -> Service:
     """A service whose ``apply`` may meet the same records again: consumer and relay, no inbox."""
     clock = clock or SystemClock()
-    dead_letters = DeadLetters(await log.producer(), name, clock)
+    known, own = _directory(log, topics, tenants)
+    dead_letters = await _dead_letters(log, name, clock, policy)
     consumer = BatchConsumer(
         log=log,
         group=name,
-        topics=topics,
+        intake=Intake(topics, known),
         apply=apply,
         dead_letters=dead_letters,
         policy=policy,
         max_records=batch,
     )
     relay = Relay(name, outbox, log)
-    replays = Replays(log, name, {topic.name: topic for topic in topics}, apply, dead_letters)
+    replays = Replays(log, name, _named(topics), apply, dead_letters, known)
     checks = {"consumer": consumer.healthy, "relay": relay.healthy}
-    return Service([relay, consumer, lag_meter(log, name, topics)], checks, replays)
+    return Service([relay, *own, consumer, lag_meter(log, name, topics)], checks, replays)
 
 
 @dataclass(frozen=True)
@@ -103,17 +119,19 @@ async def publishing(
     *,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
+    tenants: TenantDirectory | None = None,
 ) -> Service:
     """A service whose effects may be applied again, and which publishes before it commits (R4)."""
     clock = clock or SystemClock()
-    dead_letters = DeadLetters(await log.producer(), name, clock)
     every = [reaction for lane in lanes for reaction in lane.reactions]
-    topics = {reaction.topic.name: reaction.topic for reaction in every}
+    topics = _named([reaction.topic for reaction in every])
+    known, own = _directory(log, list(topics.values()), tenants)
+    dead_letters = await _dead_letters(log, name, clock, policy)
     consumers = {
         f"consumer-{lane.name}": BatchConsumer(
             log=log,
             group=name,
-            topics=[reaction.topic for reaction in lane.reactions],
+            intake=Intake([reaction.topic for reaction in lane.reactions], known),
             apply=PublishingApply(name, lane.reactions, publisher, clock),
             dead_letters=dead_letters,
             policy=policy,
@@ -121,11 +139,11 @@ async def publishing(
         )
         for lane in lanes
     }
-    replays = Replays(
-        log, name, topics, PublishingApply(name, every, publisher, clock), dead_letters
-    )
+    apply = PublishingApply(name, every, publisher, clock)
+    replays = Replays(log, name, topics, apply, dead_letters, known)
     parts: list[Component] = [
         publisher,
+        *own,
         *consumers.values(),
         lag_meter(log, name, list(topics.values())),
     ]
@@ -142,13 +160,40 @@ async def listening(
     *,
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
+    tenants: TenantDirectory | None = None,
 ) -> Service:
     """A consumer of events whose effects need no store: what it is told twice does no harm.
 
     It may share the group ``name`` with another part of the service that reads other topics.
     """
-    dead_letters = DeadLetters(await log.producer(), name, clock or SystemClock())
+    known, own = _directory(log, topics, tenants)
     consumer = BatchConsumer(
-        log=log, group=name, topics=topics, apply=apply, dead_letters=dead_letters, policy=policy
+        log=log,
+        group=name,
+        intake=Intake(topics, known),
+        apply=apply,
+        dead_letters=await _dead_letters(log, name, clock or SystemClock(), policy),
+        policy=policy,
     )
-    return Service([consumer, lag_meter(log, name, topics)], {"listener": consumer.healthy})
+    return Service([*own, consumer, lag_meter(log, name, topics)], {"listener": consumer.healthy})
+
+
+def _directory(
+    log: Log, topics: Sequence[Topic[Any]], given: TenantDirectory | None
+) -> tuple[TenantDirectory | None, list[Component]]:
+    """The directory to ask, and what there is to start for it."""
+    if given is not None or not any(topic.public for topic in topics):
+        return given, []
+    made = TenantDirectory(log)
+    return made, [made]
+
+
+async def _dead_letters(
+    log: Log, name: str, clock: Clock, policy: RetryPolicy | None
+) -> DeadLetters:
+    limit = FailureLimit((policy or RetryPolicy()).halt_ratio)
+    return DeadLetters(await log.producer(), name, clock, limit)
+
+
+def _named(topics: Sequence[Topic[Any]]) -> dict[str, Topic[Any]]:
+    return {topic.name: topic for topic in topics}

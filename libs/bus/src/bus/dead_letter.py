@@ -20,6 +20,7 @@ from bus.record import Headers, OutRecord, Record
 _log = logger(__name__)
 PREFIX = "dlq-"
 MESSAGE_CHARS = 1000
+UNKNOWN_TENANT = "unknown-tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class FailureLimit:
     """Trips when more than ``ratio`` of the last ``window`` records were rejected.
 
     One bad producer must not move a whole topic into the DLQ: past the limit the consumer stops,
-    and what it did not reject stays on the topic for after the repair.
+    and what it did not reject stays on the topic for after the repair. A ratio of 1 never trips.
     """
 
     def __init__(self, ratio: float = 0.5, minimum: int = 50, window: int = 200) -> None:
@@ -51,7 +52,8 @@ class FailureLimit:
         if rejected and bad >= self._minimum and bad > self._ratio * len(self._recent):
             raise ConsumerHalted(
                 f"{bad} of the last {len(self._recent)} records were rejected: look at the DLQ, "
-                "repair the producer or the handler, then start the service again"
+                "repair the producer or the handler, then start the service again; with "
+                "LIMELIGHT_DEAD_LETTER_RATIO=1 it buries what is bad however much that is"
             )
 
     def take_back(self, *, rejected: int, applied: int) -> None:
@@ -81,11 +83,13 @@ class DeadLetters:
             ConsumerHalted: the rejected share is past its limit; nothing was written.
             LogUnavailable: not acknowledged; burying again may write a second copy.
         """
-        self._guard(len(rejected), applied)
+        # That a tenant does not exist is no defect here, and no reason to halt for all others.
+        counted = sum(item.reason != UNKNOWN_TENANT for item in rejected)
+        self._guard(counted, applied)
         try:
             await self._write(rejected)
         except LogUnavailable:
-            self._limit.take_back(rejected=len(rejected), applied=applied)
+            self._limit.take_back(rejected=counted, applied=applied)
             raise
 
     async def bury_again(self, rejected: Rejected) -> None:

@@ -29,6 +29,10 @@ class LogUnavailable(Unavailable):
     """The log did not acknowledge; what was sent may or may not have been written."""
 
 
+class LogRefused(LogUnavailable):
+    """The log answers, but lets nobody in with these settings; the message names which."""
+
+
 class Permanent(BusError):
     """Will fail again however often it is tried."""
 
@@ -47,6 +51,10 @@ class RecordTooLarge(Permanent):
 
 class Fenced(BusError):
     """The partition now belongs to another member: nothing was committed."""
+
+
+class InstanceFenced(BusError):
+    """Another process has this one's name in the consumer group: this one is out for good."""
 
 
 class ConsumerHalted(BusError):

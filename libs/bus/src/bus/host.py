@@ -17,9 +17,10 @@ from runtime.deadline import Deadline
 from runtime.health import Check, ops_app
 from runtime.loop_lag import loop_lag
 from runtime.server import HttpServer
-from runtime.settings import BadSettings, ServiceSettings, load
+from runtime.settings import TLS_SCHEME, BadSettings, ServiceSettings, load
 from runtime.tasks import Component
 
+from bus.errors import LogRefused
 from bus.port import Log
 from bus.replay import Replays
 
@@ -64,18 +65,32 @@ class ServiceSpec:
     publishes: tuple[Topic[Any], ...]
 
 
-async def connect(url: str) -> Log:
-    """Open the log that a URL names: ``kafka://host:port,...`` or ``local:PATH``."""
-    scheme, _, rest = url.partition(":")
-    if scheme == "kafka":
-        from bus.kafka import KafkaLog  # noqa: PLC0415 - only who speaks Kafka loads its client
+async def connect(settings: ServiceSettings) -> Log:
+    """Open the log that ``log_url`` names, with the security that the settings beside it say.
 
-        return KafkaLog(rest.removeprefix("//"))
+    Raises:
+        BadSettings: no such kind of log, or a file of certificates that cannot be used.
+    """
+    scheme, _, rest = settings.log_url.partition(":")
+    if scheme in {"kafka", TLS_SCHEME}:
+        from bus.kafka import KafkaLog  # noqa: PLC0415 - only who speaks Kafka loads its client
+        from bus.kafka.security import from_settings  # noqa: PLC0415
+        from bus.kafka.wiring import Instance  # noqa: PLC0415
+
+        name, seconds = settings.instance, settings.instance_seconds
+        return KafkaLog(
+            rest.removeprefix("//"),
+            security=from_settings(settings),
+            instance=Instance(name, seconds) if name else None,
+        )
     if scheme == "local":
         from bus.local import LocalLog  # noqa: PLC0415
 
         return await LocalLog.open(Path(rest))
-    raise BadSettings(f"LIMELIGHT_LOG_URL: {url!r} is neither kafka://host:port nor local:PATH")
+    raise BadSettings(
+        f"LIMELIGHT_LOG_URL: {scheme!r} is no log: kafka://host:port, {TLS_SCHEME}://host:port or"
+        " local:PATH"
+    )
 
 
 def main(spec: ServiceSpec) -> None:
@@ -85,12 +100,14 @@ def main(spec: ServiceSpec) -> None:
         uvloop.run(_run(spec, settings))
     except BadSettings as error:
         raise SystemExit(f"{spec.name}: {error.message}") from None
+    except LogRefused as error:
+        raise SystemExit(f"{spec.name}: {error}") from None
 
 
 async def _run(spec: ServiceSpec, settings: ServiceSettings) -> None:
     logging.configure(spec.name, settings.log_level, settings.log_format)
     tracing.configure(spec.name, settings.otlp_endpoint)
-    log = await connect(settings.log_url)
+    log = await connect(settings)
     service = await spec.build(settings, log)
     ops = HttpServer(
         ops_app({"log": log.healthy, **service.checks}),

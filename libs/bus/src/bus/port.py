@@ -62,7 +62,11 @@ class Consumer(Protocol):
         """Return up to ``max_records`` in order per partition, or none after ``timeout`` seconds.
 
         Records of paused partitions are not returned and not lost. Returns as soon as at least
-        one record is there. Raises LogUnavailable when the log is gone.
+        one record is there.
+
+        Raises:
+            LogUnavailable: the log is gone.
+            InstanceFenced: another process has taken this member's place, for good.
         """
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:

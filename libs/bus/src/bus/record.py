@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Headers = tuple[tuple[str, bytes], ...]
+UNREADABLE_HEADER = "log-unreadable"
+"""On the stand-in for a record that the log's client cannot read: why, and what to change."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 
 from contracts.telemetry import OUTBOX_OLDEST, OUTBOX_PUBLISHED
+from contracts.topics import TENANT_CHANGED
 from runtime.deadline import Deadline
 from runtime.logging import logger
 from runtime.metrics import counter, gauge
@@ -113,8 +115,10 @@ class Relay:
     async def _send(self, rows: Sequence[OutboxRow]) -> None:
         assert self._producer is not None
         try:
-            with tracing.sending(rows) as records:
-                await self._producer.send(records)
+            # A tenant is on the log before whatever was written after it, also for other readers.
+            for _, part in groupby(rows, key=lambda row: row.topic == TENANT_CHANGED.name):
+                with tracing.sending(list(part)) as records:
+                    await self._producer.send(records)
         except RecordTooLarge as error:
             # Sizes are checked before rows are written: this is a topic narrower than declared.
             raise Unavailable(f"a topic is narrower than its contract: {error}") from error

@@ -13,11 +13,12 @@ from contracts.events.base import Event
 from contracts.topics import Topic, dlq_name
 
 from bus.apply import Apply
-from bus.codec import decode
 from bus.dead_letter import DeadLetters, Rejected, dlq_fields, without_dlq
 from bus.errors import Permanent, Poison, Unavailable
+from bus.intake import Intake
 from bus.port import Log
 from bus.record import Record, TopicPartition
+from bus.tenants import TenantDirectory
 
 READ_AT_ONCE = 200
 
@@ -67,19 +68,19 @@ async def depth(log: Log, topic: str, group: str) -> int:
 
 
 async def replay(
-    log: Log, topic: Topic[Event], group: str, apply: Apply, dead_letters: DeadLetters
+    log: Log, topic: str, group: str, intake: Intake, apply: Apply, dead_letters: DeadLetters
 ) -> Replayed:
     """Run everything not yet replayed through ``apply``, in order.
 
     Raises:
         Unavailable: a store or the log is down; what was done is remembered, call again.
     """
-    name = dlq_name(topic.name, group)
+    name = dlq_name(topic, group)
     done = await log.committed(replay_group(group), name)
     applied = rejected = 0
     for partition, end in sorted((await log.end_offsets(name)).items()):
         async for record in _between(log, partition, done.get(partition, 0), end):
-            if await _once_more(topic, record, apply, dead_letters):
+            if await _once_more(intake, record, apply, dead_letters):
                 applied += 1
             else:
                 rejected += 1
@@ -89,9 +90,10 @@ async def replay(
 
 async def replay_one(
     log: Log,
-    topic: Topic[Event],
+    topic: str,
     group: str,
     place: tuple[int, int],
+    intake: Intake,
     apply: Apply,
     dead_letters: DeadLetters,
 ) -> bool:
@@ -100,11 +102,11 @@ async def replay_one(
     Raises:
         Permanent: there is no such dead letter.
     """
-    partition = TopicPartition(dlq_name(topic.name, group), place[0])
+    partition = TopicPartition(dlq_name(topic, group), place[0])
     found = await log.read(partition, place[1], 1)
     if not found or found[0].offset != place[1]:
         raise Permanent(f"no dead letter at {place[0]}:{place[1]} of {partition.topic}")
-    return await _once_more(topic, found[0], apply, dead_letters)
+    return await _once_more(intake, found[0], apply, dead_letters)
 
 
 @dataclass(frozen=True)
@@ -122,31 +124,42 @@ class Replays(DlqView):
 
     apply: Apply
     dead_letters: DeadLetters
+    tenants: TenantDirectory | None = None
 
     async def all(self, topic: str) -> Replayed:
         """Replay what is in the group's DLQ of ``topic``. Raises KeyError for a foreign topic."""
-        return await replay(self.log, self.topics[topic], self.group, self.apply, self.dead_letters)
+        intake = self._intake(topic)
+        return await replay(self.log, topic, self.group, intake, self.apply, self.dead_letters)
 
     async def one(self, topic: str, place: tuple[int, int]) -> bool:
         """Replay one dead letter, by (partition, offset); whether it was applied."""
+        intake = self._intake(topic)
         return await replay_one(
-            self.log, self.topics[topic], self.group, place, self.apply, self.dead_letters
+            self.log, topic, self.group, place, intake, self.apply, self.dead_letters
         )
+
+    def _intake(self, topic: str) -> Intake:
+        return Intake([self.topics[topic]], self.tenants)
 
 
 async def _once_more(
-    topic: Topic[Event], letter: Record, apply: Apply, dead_letters: DeadLetters
+    intake: Intake, letter: Record, apply: Apply, dead_letters: DeadLetters
 ) -> bool:
     record = original(letter)
-    attempts = int(dlq_fields(letter).get("attempts", "0"))
+    attempts = int(dlq_fields(letter).get("attempts", "0")) + 1
+    decoded, rejected = await intake.read([record])
+    for item in rejected:
+        await dead_letters.bury_again(replace(item, attempts=attempts))
+    if rejected:
+        return False
     try:
-        await apply([decode({topic.name: topic}, record)])
+        await apply(decoded)
     except Unavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the record goes back with it
         reason = error.reason if isinstance(error, Poison) else "replay-failed"
         said = f"{type(error).__name__}: {error}"
-        await dead_letters.bury_again(Rejected(record, reason, said, attempts + 1))
+        await dead_letters.bury_again(Rejected(record, reason, said, attempts))
         return False
     return True
 

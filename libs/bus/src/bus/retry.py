@@ -32,11 +32,15 @@ class RetryPolicy:
 
     The delay before attempt n+1 is drawn from
     [0, min(cap, base * 2**n)] (Brooker, "Exponential Backoff And Jitter", AWS 2015).
+
+    Past ``halt_ratio``, the share of rejected ones among the last records, the consumer halts; 1
+    is never.
     """
 
     attempts: int = 5
     base: float = 0.1
     cap: float = 10.0
+    halt_ratio: float = 0.5
     rng: random.Random = field(default_factory=random.Random, compare=False)
 
     def verdict(self, error: BaseException, spent: int) -> Verdict:

@@ -11,49 +11,16 @@ import shutil
 import socket
 import struct
 import subprocess
-import uuid
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from devkit.kafka_config import NodeConfig, Secured, random_id
 from devkit.local_server import LocalServer, ServerUnavailable
 from devkit.maven import Jars
-from devkit.ports import free_ports
 
-__all__ = ["KafkaServer", "ServerUnavailable", "kafka_jars"]
+__all__ = ["KafkaServer", "Secured", "ServerUnavailable", "kafka_jars"]
 # The newest release that resolves: 4.4.0 depends on kafka-tools-api 4.4.0, which is not published.
 KAFKA_VERSION = "4.3.1"
 MINIMUM_JAVA = 17
-# A broker that was killed may register again only when its old session has run out, hence 2 s.
-_SETTINGS = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={data}/log
-auto.create.topics.enable=false
-num.partitions=1
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=4
-background.threads=2
-log.cleaner.dedupe.buffer.size=16777216
-log.index.size.max.bytes=1048576
-"""
-
 _LOGGING = """\
 status=error
 appender.file.type=File
@@ -69,46 +36,51 @@ rootLogger.appenderRef.file.ref=file
 class KafkaServer(LocalServer):
     """One broker and controller in one process, reachable on the loopback interface only."""
 
-    def __init__(self, data_dir: Path, jars: Path, port: int, controller_port: int) -> None:
+    def __init__(
+        self, data_dir: Path, jars: Path, config: NodeConfig, cluster: tuple[NodeConfig, ...]
+    ) -> None:
         self._settings_file = data_dir / "server.properties"
         self._log_file = data_dir / "kafka.log"
         self._jars = jars
-        self._port = port
-        self._controller_port = controller_port
+        self._config = config
+        self._cluster = cluster
         super().__init__(
-            "Kafka",
+            "Kafka" if len(cluster) == 1 else f"Kafka {config.number}",
             data_dir,
             self._java(data_dir, "kafka.Kafka", str(self._settings_file)),
-            lambda: _answers(port),
+            lambda: _answers(config.internal),
             [self._log_file],
         )
 
     @classmethod
-    def start(cls, data_dir: Path, *, port: int | None = None) -> KafkaServer:
+    def start(
+        cls, data_dir: Path, *, port: int | None = None, secured: Secured | None = None
+    ) -> KafkaServer:
         """Format ``data_dir`` when it is new, start the broker and wait until it answers.
 
         Raises:
             ServerUnavailable: no Java 17 or Maven here, or the jars cannot be downloaded.
             RuntimeError: not up in time; with its last log lines.
         """
-        _require_java()
+        require_java()
         jars = kafka_jars()
         data_dir.mkdir(parents=True, exist_ok=True)
-        broker_port, controller_port = free_ports(2)
-        server = cls(data_dir.resolve(), jars, port or broker_port, controller_port)
-        server._format()
+        config = NodeConfig.free(clients=port, secured=secured)
+        server = cls(data_dir.resolve(), jars, config, (config,))
+        server.format(random_id())
         server.launch()
         return server
 
     @property
     def url(self) -> str:
         """What LIMELIGHT_LOG_URL has to be."""
-        return f"kafka://{self.bootstrap_servers}"
+        scheme = "kafka" if self._config.secured is None else "kafka+ssl"
+        return f"{scheme}://{self.bootstrap_servers}"
 
     @property
     def bootstrap_servers(self) -> str:
         """The ``host:port`` a client connects to."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self._config.clients}"
 
     def _java(self, data_dir: Path, main: str, *arguments: str) -> list[str]:
         logging = data_dir / "log4j2.properties"
@@ -123,18 +95,17 @@ class KafkaServer(LocalServer):
             *arguments,
         ]
 
-    def _format(self) -> None:
+    def format(self, cluster_id: str) -> None:
         """Write the settings; format the log directory unless it already holds a cluster."""
-        settings = _SETTINGS.format(
-            port=self._port, controller=self._controller_port, data=self.data_dir
-        )
+        settings = self._config.properties(self.data_dir, self._cluster)
         self._settings_file.write_text(settings)
         (self.data_dir / "log4j2.properties").write_text(_LOGGING.format(log=self._log_file))
         if (self.data_dir / "log" / "meta.properties").exists():
             return
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "A")
-        command = self._java(self.data_dir, "kafka.tools.StorageTool", "format", "--standalone")
-        command += ["-t", cluster, "-c", str(self._settings_file)]
+        command = self._java(self.data_dir, "kafka.tools.StorageTool", "format")
+        command += ["-t", cluster_id, "-c", str(self._settings_file)]
+        command += ["--initial-controllers", ",".join(node.voter for node in self._cluster)]
+        command += [] if self._config.secured is None else self._config.secured.scram()
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command line
         if done.returncode:
             raise RuntimeError(f"Kafka's StorageTool failed: {done.stdout}{done.stderr}".strip())
@@ -145,7 +116,7 @@ def kafka_jars() -> Path:
     return Jars("Apache Kafka", "kafka", KAFKA_VERSION, 45).path()
 
 
-def _require_java() -> None:
+def require_java() -> None:
     if shutil.which("java") is None:
         raise ServerUnavailable("Apache Kafka: java is not on PATH")
     shown = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)  # noqa: S607 - whichever java is on PATH

@@ -15,6 +15,7 @@ from bus.host import Service, ServiceSpec, connect
 from bus.migrate import migrate
 from bus.port import Log
 from bus.publishing import Publisher, Reaction
+from bus.retry import RetryPolicy
 from bus.stores.postgres import connect as connect_postgres
 from contracts.topics import (
     CAMPAIGN_CHANGED,
@@ -76,7 +77,12 @@ async def build(settings: Settings, log: Log) -> Service:
     built = await _build(settings)
     clock = SystemClock()
     service = await publishing(
-        NAME, log, Publisher(NAME, log, clock), _consumers(built.parts), clock=clock
+        NAME,
+        log,
+        Publisher(NAME, log, clock),
+        _consumers(built.parts),
+        clock=clock,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
     )
     return replace(
         service,
@@ -103,7 +109,7 @@ def reembed_main() -> None:
     async def run() -> Reembedded:
         settings = load(Settings)
         assert isinstance(settings, Settings)
-        log = await connect(settings.log_url)
+        log = await connect(settings)
         try:
             return await reembed(settings, log)
         finally:
@@ -187,6 +193,7 @@ async def _index(settings: Settings, closing: list[Component]) -> VectorIndex:
             minilm.MODEL,
             minilm.DIMENSIONS,
             token=settings.milvus_token.get_secret_value(),
+            ca_file=settings.milvus_ca_file,
         )
         await milvus.open()
         closing.append(Closing(milvus.close))

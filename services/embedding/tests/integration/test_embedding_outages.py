@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from bus.errors import Unavailable
 from bus.migrate import migrate
 from bus.stores.postgres import connect
 from devkit.embedded import EmbeddedPostgres
-from devkit.local_server import LocalServer, ServerUnavailable
-from devkit.mongo_server import start_mongo
+from devkit.local_server import ServerUnavailable
+from devkit.milvus_server import MilvusLiteServer
 from devkit.ports import free_port
+from devkit.stack import Server, start_server
 from embedding.adapters.milvus import MilvusVectorIndex
 from embedding.adapters.mongo import MongoLake
 from embedding.adapters.pgvector import PgVectorIndex
 from embedding.adapters.postgres import PostgresLake
 from embedding.app import SERVICE
+from embedding.domain.models import UserKey, UserPoint
 from embedding.settings import Settings
 from runtime.settings import BadSettings, load
 from services.embedding.tests.conftest import MIGRATIONS
-from services.embedding.tests.lake_kit import ADA, message, state
+from services.embedding.tests.lake_kit import ADA, message, state, vector
 
 pytestmark = pytest.mark.asyncio
+T = TypeVar("T")
 
 
 @pytest.fixture
-def ferretdb(tmp_path: Path) -> Iterator[tuple[LocalServer, str]]:
+def mongo(tmp_path: Path) -> Iterator[Server]:
     try:
-        server = start_mongo(tmp_path / "mongo")
+        server = start_server("mongo", tmp_path / "mongo")
     except ServerUnavailable as error:
         pytest.skip(str(error))
     with server:
-        yield server, server.url
+        yield server
 
 
 async def test_postgres(server_folder: Path) -> None:
@@ -53,20 +58,41 @@ async def test_postgres(server_folder: Path) -> None:
     index._pool.terminate()
 
 
-async def test_mongo_and_its_return(ferretdb: tuple[LocalServer, str]) -> None:
-    server, url = ferretdb
-    lake = MongoLake(url)
+async def test_mongo_and_its_return(mongo: Server) -> None:
+    lake = MongoLake(mongo.url)
     await lake.open()
     await lake.add_messages([message()])
-    server.kill()
+    mongo.kill()
     with pytest.raises(Unavailable):
         await lake.add_messages([message()])
     with pytest.raises(Unavailable):
         await lake.save_states([(state(), 0)])
-    server.launch()
+    mongo.restart()
     (kept,) = await lake.add_messages([message()])
     assert kept.message == message()
     await lake.close()
+
+
+async def test_milvus_lite_that_began_anew_is_told_to_load(tmp_path: Path) -> None:
+    with MilvusLiteServer.start(tmp_path / "milvus") as server:
+        index = MilvusVectorIndex(server.url, "m@1", 384, consistency="Strong")
+        await index.open()
+        ada, ben = (UserPoint(UserKey("kaffeehaus", name), 1, vector(1)) for name in ("ada", "ben"))
+        await index.put_users([ada, ben])
+        server.restart()
+        ((near,),) = await _when_up(lambda: index.nearest(ada.user.tenant_id, [ada], 5))
+        assert near.user_id == "ben"
+        await index.close()
+
+
+async def _when_up(work: Callable[[], Awaitable[T]]) -> T:
+    """The connection takes a moment to come back; until then the server is Unavailable."""
+    for _ in range(100):
+        try:
+            return await work()
+        except Unavailable:
+            await asyncio.sleep(0.1)
+    return await work()
 
 
 async def test_milvus() -> None:

@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import pytest_asyncio
+from devkit.local_server import ServerUnavailable
+from devkit.stack import start_container
 from embedding.adapters.memory import MemoryVectorIndex
 from embedding.adapters.milvus import MilvusVectorIndex
 from embedding.adapters.pgvector import FEW, PgVectorIndex
@@ -32,10 +34,16 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusVectorIndex
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MilvusVectorIndex]:
-    """A Milvus server; its collections are removed afterwards."""
-    if MILVUS not in os.environ:
-        pytest.skip(f"{MILVUS} names no Milvus server")
-    yield from _milvus(os.environ[MILVUS])
+    """A Milvus server, given or as a container; its collections are removed afterwards."""
+    if MILVUS in os.environ:
+        yield from _milvus(os.environ[MILVUS])
+        return
+    try:
+        started = start_container("milvus")
+    except ServerUnavailable as error:
+        pytest.skip(f"{MILVUS} names no Milvus server; {error}")
+    with started:
+        yield from _milvus(started.url)
 
 
 def _milvus(uri: str) -> Iterator[MilvusVectorIndex]:

@@ -12,7 +12,9 @@ from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
 from bus.publishing import Publisher
+from bus.retry import RetryPolicy
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
+from bus.tenants import TenantDirectory
 from contracts.topics import (
     ANSWER_ANALYZED,
     ANSWER_CAPTURED,
@@ -29,6 +31,7 @@ from contracts.topics import (
     RECOMMENDATION_CHANGED,
     SEARCH_ANSWERED,
     SEARCH_REQUESTED,
+    TENANT_CHANGED,
     USER_FORGOTTEN,
     VISIBILITY_RUN_STARTED,
 )
@@ -53,6 +56,7 @@ from gateway.adapters.postgres import (
 from gateway.adapters.recommendations import RedisRecommendations
 from gateway.adapters.redis import RedisRateLimiter, RedisStreamSlots
 from gateway.adapters.searches import RedisSearchAnswers
+from gateway.announcing import Announcing
 from gateway.api import Ports, create_app
 from gateway.domain import NAME
 from gateway.domain.access import Allowance, Scope, Tier
@@ -112,14 +116,18 @@ async def build(settings: Settings, log: Log) -> Service:
     await _bootstrap(settings, ports.keys)
     if settings.demo_tenant:
         await ports.users.ensure_tenant(settings.demo_tenant, Tier.FREE)
-    service = await _consuming(settings, log, pool, redis, publisher)
+    tenants = TenantDirectory(log)
+    service = await _consuming(settings, log, pool, redis, publisher, tenants)
+    announcing = Announcing(ports.users, tenants, publisher.send)
     server = HttpServer(create_app(ports), settings.host, settings.port)
     return replace(
         service,
         components=[
             Closing(pool.close),
             *redis.closing(),
+            tenants,
             *service.components,
+            announcing.periodic(),
             *_pruners(settings, pool),
             UsageFlusher(ports.ledger, ports.usage),
             server,
@@ -133,7 +141,12 @@ async def build(settings: Settings, log: Log) -> Service:
 
 
 async def _consuming(
-    settings: Settings, log: Log, pool: Pool, redis: _Redis, publisher: Publisher
+    settings: Settings,
+    log: Log,
+    pool: Pool,
+    redis: _Redis,
+    publisher: Publisher,
+    tenants: TenantDirectory,
 ) -> Service:
     """All that is read of the log: into the database, into Redis, and past both."""
     projections = await transactional(
@@ -148,11 +161,20 @@ async def _consuming(
             Subscription(ANSWER_CAPTURED, on_answers_captured),
             Subscription(MODEL_CATALOG_CHANGED, on_model_catalogs_changed),
         ],
+        tenants=tenants,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
     )
     campaigns = PostgresCampaignRepository(pool)
     listeners = Listeners(campaigns, redis.recommendations, redis.searches, redis.live)
-    lists = await publishing(NAME, log, publisher, listeners.lanes())
-    rebuilding = Rebuilding(log, redis.recommendations, listeners.rebuilding())
+    lists = await publishing(
+        NAME,
+        log,
+        publisher,
+        listeners.lanes(),
+        tenants=tenants,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
+    )
+    rebuilding = Rebuilding(log, redis.recommendations, listeners.rebuilding(), tenants)
     assert projections.replays is not None  # both read topics
     assert lists.replays is not None
     return Service(
@@ -253,6 +275,7 @@ SERVICE = ServiceSpec(
         SEARCH_ANSWERED,
     ),
     publishes=(
+        TENANT_CHANGED,
         VISIBILITY_RUN_STARTED,
         COMPLETION_REQUESTED,
         COMPLETION_BATCH_CANCELLED,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from bus.codec import Delivered, decode
-from bus.errors import BusError, Poison
+from bus.codec import Delivered
+from bus.errors import BusError
+from bus.intake import Intake
 from bus.port import Log
 from bus.record import Record, TopicPartition
-from contracts.events.base import Event
+from bus.tenants import TenantDirectory
 from contracts.telemetry import READ_MODEL_READY
 from contracts.topics import Topic
 from runtime.logging import logger
@@ -36,8 +37,15 @@ class Rebuilding:
     highest version. Those who consume the topics go on meanwhile.
     """
 
-    def __init__(self, log: Log, model: ReadModel, handlers: Mapping[Topic[Any], Handle]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        model: ReadModel,
+        handlers: Mapping[Topic[Any], Handle],
+        tenants: TenantDirectory,
+    ) -> None:
         self._source = log
+        self._intake = Intake(handlers, tenants)
         self._model = model
         self._handlers = handlers
 
@@ -64,7 +72,7 @@ class Rebuilding:
         records = 0
         for topic, handle in self._handlers.items():
             for partition, end in (await self._source.end_offsets(topic.name)).items():
-                read = await self._replayed(topic, handle, partition, end, lease)
+                read = await self._replayed(handle, partition, end, lease)
                 if read is None:
                     return False
                 records += read
@@ -73,7 +81,7 @@ class Rebuilding:
         return done
 
     async def _replayed(
-        self, topic: Topic[Any], handle: Handle, partition: TopicPartition, end: int, lease: str
+        self, handle: Handle, partition: TopicPartition, end: int, lease: str
     ) -> int | None:
         """How many records a partition has up to ``end``; None once the lease is lost."""
         offset = count = 0
@@ -84,17 +92,13 @@ class Rebuilding:
             for start in range(0, len(records), APPLIED_AT_ONCE):
                 if not await self._model.keep(lease):
                     return None
-                await handle(_decoded(topic, records[start : start + APPLIED_AT_ONCE]))
+                await handle(await self._decoded(records[start : start + APPLIED_AT_ONCE]))
             offset, count = records[-1].offset + 1, count + len(records)
         return count
 
-
-def _decoded(topic: Topic[Event], records: Sequence[Record]) -> list[Delivered[Event]]:
-    """What cannot be read is in a DLQ since it was first met."""
-    found = []
-    for record in records:
-        try:
-            found.append(decode({topic.name: topic}, record))
-        except Poison:
-            _log.warning("record skipped", record=str(record))
-    return found
+    async def _decoded(self, records: Sequence[Record]) -> list[Delivered[Any]]:
+        """What cannot be taken is in a DLQ since it was first met."""
+        found, rejected = await self._intake.read(records)
+        for item in rejected:
+            _log.warning("record skipped", record=str(item.record), reason=item.reason)
+        return found

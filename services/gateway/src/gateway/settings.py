@@ -43,34 +43,52 @@ def _model(text: str) -> str:
 class Settings(ServiceSettings):
     """Environment of the gateway."""
 
-    postgres_dsn: str = Field(description="its own database, e.g. postgresql://host/gateway")
+    postgres_dsn: str = Field(
+        repr=False, description="its own database, e.g. postgresql://host/gateway"
+    )
     redis_url: str = Field(
-        pattern="^(rediss?|unix)://", description="redis://host:port/0 or unix:///path"
+        repr=False,
+        pattern="^(rediss?|unix)://",
+        description="redis://host:port/0, rediss:// for TLS, or unix:///path",
     )
     host: str = Field(default="0.0.0.0", description="address of the public port")  # noqa: S104
     port: int = Field(
         default=8080, ge=0, le=65535, description="the public port; 0 picks a free one"
     )
     max_body_bytes: int = Field(default=1_048_576, description="larger requests get 413")
-    max_run_completions: int = Field(default=30_000, description="larger runs get 422")
+    max_run_completions: int = Field(
+        default=30_000, description="larger runs get 422, whatever the tier"
+    )
     max_import_bytes: int = Field(
         default=33_554_432, ge=1, description="larger imports, and lines of facts, get 413"
     )
     free_per_minute: int = Field(default=60, ge=1, description="requests of a free key")
-    free_completions: int = Field(default=500, ge=1, description="of a run of a free key")
+    free_completions: int = Field(
+        default=500, ge=1, description="completions of a run of a free key"
+    )
     free_streams: int = Field(default=2, ge=1, description="open streams of a free key")
     pro_per_minute: int = Field(default=600, ge=1, description="requests of a pro key")
-    pro_completions: int = Field(default=30_000, ge=1, description="of a run of a pro key")
+    pro_completions: int = Field(
+        default=30_000, ge=1, description="completions of a run of a pro key"
+    )
     pro_streams: int = Field(default=10, ge=1, description="open streams of a pro key")
-    enterprise_per_minute: int = Field(default=6000, ge=1, description="of an enterprise key")
-    enterprise_completions: int = Field(default=200_000, ge=1, description="of one of its runs")
+    enterprise_per_minute: int = Field(
+        default=6000, ge=1, description="requests of an enterprise key"
+    )
+    enterprise_completions: int = Field(
+        default=200_000, ge=1, description="completions of its runs"
+    )
     enterprise_streams: int = Field(default=50, ge=1, description="open streams of such a key")
-    address_per_minute: int = Field(default=12_000, ge=1, description="requests of an IP address")
+    address_per_minute: int = Field(
+        default=12_000, ge=1, description="requests of an IP address, all keys"
+    )
     anonymous_per_minute: int = Field(
         default=300, ge=1, description="requests of an IP address without a valid key"
     )
-    demo_per_minute: int = Field(default=10, ge=1, description="of an IP address to /demo/*")
-    demo_runs_per_day: int = Field(default=200, ge=1, description="of all visitors of /demo/*")
+    demo_per_minute: int = Field(
+        default=10, ge=1, description="requests of an IP address to /demo/*"
+    )
+    demo_runs_per_day: int = Field(default=200, ge=1, description="runs of all visitors of /demo/*")
     demo_tenant: str | None = Field(
         default=None, description="whose finished runs anyone may see at /demo/*; none: nobody's"
     )
@@ -81,7 +99,8 @@ class Settings(ServiceSettings):
         default=Decimal("0.05"), ge=0, description="what a run of /demo/* may cost"
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, _listed(ip_network)] = Field(
-        default=(), description="networks whose X-Forwarded-For and -Proto are believed"
+        default=(),
+        description="10.0.0.0/8,...: networks whose X-Forwarded-For and -Proto are believed",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, _listed(_origin)] = Field(
         default=(), description="web pages that may call, e.g. https://app.example.com, or *"
@@ -94,5 +113,7 @@ class Settings(ServiceSettings):
         default=7, ge=1, description="how long an Idempotency-Key is remembered"
     )
     bootstrap_key: SecretStr | None = Field(
-        default=None, description="an API key of tenant 'demo' that is made at the start"
+        default=None,
+        description="an API key of tenant 'demo' with all scopes, made at the start; it alone has"
+        " operator and makes tenants",
     )

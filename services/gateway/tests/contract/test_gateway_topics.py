@@ -314,7 +314,7 @@ async def test_what_commands_emit_is_valid(kit: Kit) -> None:
     )
     assert sent.status_code == 202
     await tell_of_users(api)
-    rows = await api.kit.owed(api.tenant_id)
+    rows = await api.kit.unpublished(api.tenant_id)
     # A search is not kept for long enough to be owed.
     assert {row.topic for row in rows} == {
         topic.name for topic in SERVICE.publishes if topic is not SEARCH_REQUESTED

@@ -19,6 +19,7 @@ from bus.stores.postgres import PostgresOutbox
 from contracts.ids import captured_run_id
 from contracts.topics import ANSWER_CAPTURED, TOPICS, dlq_name
 from devkit.conformance.polling import read_all
+from devkit.tenants import announce
 from runtime.deadline import Deadline
 from services.gateway.tests.calling_api import RUNS, Api
 from services.gateway.tests.feeding import AT, SUBSCRIPTIONS, a_capture, record_of
@@ -84,6 +85,7 @@ async def test_what_cannot_be_taken_is_set_aside_and_costs_no_other(
         out(record_of(api.tenant_id, good[2], headers=())),
         out(record_of(api.tenant_id, good[2], headers=())),
     ]
+    await announce(log, api.tenant_id, other.tenant_id)
     producer = await log.producer()
     for record in records:
         await producer.send([record])

@@ -62,7 +62,7 @@ async def publish(api: Api) -> None:
 async def kept(api: Api) -> list[tuple[str, str]]:
     rows = await api.kit.pool.fetch(
         "SELECT aggregatetype, aggregateid FROM outbox WHERE headers->>'ce_tenantid' = $1 "
-        "ORDER BY position",
+        "AND aggregatetype <> 'tenant.changed.v1' ORDER BY position",
         api.tenant_id,
     )
     return [(row["aggregatetype"], row["aggregateid"]) for row in rows]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,14 +16,16 @@ from bus.port import Log
 from bus.provision import specs
 from bus.publishing import Publisher
 from bus.record import OutRecord, Record, TopicPartition
+from bus.tenants import TenantDirectory
 from contracts.events.base import Event
 from contracts.telemetry import READ_MODEL_READY
 from contracts.topics import RECOMMENDATION_CHANGED, TOPICS, Topic
 from devkit.embedded import EmbeddedRedis
 from devkit.fake_log import FakeLog
+from devkit.tenants import announce
 from gateway import rebuilding
 from gateway.domain.recommendations import Condition
-from gateway.rebuilding import Rebuilding
+from gateway.rebuilding import Handle, Rebuilding
 from runtime.clock import SystemClock
 from runtime.deadline import Deadline
 from runtime.metrics import value
@@ -53,11 +56,16 @@ async def one(kit: Kit, redis: EmbeddedRedis) -> AsyncIterator[Replica]:
 
 
 def rebuilder(one: Replica, log: Log | None = None) -> Rebuilding:
-    return Rebuilding(log or one.log, one.lists, one.listeners.rebuilding())
+    return rebuilding_of(one, log or one.log, one.listeners.rebuilding())
+
+
+def rebuilding_of(one: Replica, log: Log, handlers: Mapping[Topic[Any], Handle]) -> Rebuilding:
+    return Rebuilding(log, one.lists, handlers, TenantDirectory(log))
 
 
 async def publish(log: Log, tenant_id: str, *events: Event) -> None:
     """Told on the log, where nobody has read it yet."""
+    await announce(log, tenant_id)
     publisher = Publisher("recommender", log, SystemClock())
     await publisher.start()
     for event in events:
@@ -125,7 +133,7 @@ async def test_what_is_told_during_the_rebuilding_is_kept(one: Replica) -> None:
             await one.tell(own_list("u5", 9, "newest"))
         await handle(batch)  # type: ignore[arg-type]
 
-    await Rebuilding(one.log, one.lists, {**handlers, RECOMMENDATION_CHANGED: interrupted}).turn()
+    await rebuilding_of(one, one.log, {**handlers, RECOMMENDATION_CHANGED: interrupted}).turn()
     assert ids(await one.shown("u5")) == ["newest"]
     assert ids(await one.shown("u6")) == ["c2"]
 
@@ -145,7 +153,7 @@ async def test_a_store_that_is_flushed_while_it_is_filled_is_not_called_complete
         if calls == 3:
             await one.raw.flushall()
 
-    flushed = Rebuilding(one.log, one.lists, {**handlers, RECOMMENDATION_CHANGED: flushing})
+    flushed = rebuilding_of(one, one.log, {**handlers, RECOMMENDATION_CHANGED: flushing})
     await flushed.turn()
     assert calls == 3
     assert await one.lists.condition() is Condition.EMPTY

@@ -10,6 +10,7 @@ from bus.compose import Lane, publishing
 from bus.host import Service, ServiceSpec
 from bus.port import Log
 from bus.publishing import Publisher, Reaction
+from bus.retry import RetryPolicy
 from contracts.topics import (
     AFFINITY_CHANGED,
     ANSWER_ANALYZED,
@@ -44,7 +45,14 @@ async def build(settings: Settings, log: Log) -> Service:
     clock = SystemClock()
     graph = await _open(settings)
     publisher = Publisher(NAME, log, clock)
-    service = await publishing(NAME, log, publisher, _lanes(graph, clock), clock=clock)
+    service = await publishing(
+        NAME,
+        log,
+        publisher,
+        _lanes(graph, clock),
+        clock=clock,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
+    )
     refresh = refresher(NAME, graph, publisher, clock, settings.refresh_per_second)
     return replace(
         service,
@@ -85,7 +93,7 @@ async def _open(settings: Settings) -> Graph:
 
     password = settings.graph_password
     auth = None if password is None else (settings.graph_user, password.get_secret_value())
-    return await Neo4jGraph.connect(url, auth, settings.graph_database)
+    return await Neo4jGraph.connect(url, auth, settings.graph_database, settings.graph_ca_file)
 
 
 SERVICE = ServiceSpec(

@@ -12,10 +12,12 @@ from bus.host import Service, connect
 from bus.port import Log
 from bus.provision import provision
 from bus.record import OutRecord
+from contracts.envelope import from_headers
 from contracts.events.marketing import AffinityChanged
 from contracts.examples import Example, examples
 from contracts.topics import AFFINITY_CHANGED
 from devkit.embedded import EmbeddedPostgres
+from devkit.tenants import announce
 from graph_loader.app import SERVICE
 from graph_loader.settings import Settings
 from runtime.deadline import Deadline
@@ -32,6 +34,7 @@ async def started(dsn: str, log: Log) -> Service:
 
 
 async def send(log: Log, some: Sequence[Example]) -> None:
+    await announce(log, *{from_headers(one.headers).tenant_id for one in some})
     producer = await log.producer()
     await producer.send([OutRecord(one.topic, one.key, one.value, one.headers) for one in some])
     await producer.close()
@@ -52,7 +55,7 @@ async def test_events_of_all_topics_become_candidates(
     tmp_path: Path, postgres: EmbeddedPostgres
 ) -> None:
     dsn = await postgres.database("graph_of_all_topics")
-    log = await connect(f"local:{tmp_path / 'log'}")
+    log = await connect(Settings(log_url=f"local:{tmp_path / 'log'}"))
     await provision(log)
     service = await started(dsn, log)
     ada, ben = ("tenant-kaffeehaus", "u-ada"), ("tenant-kaffeehaus", "u-ben")

@@ -12,6 +12,7 @@ from bus.compose import convergent
 from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
+from bus.retry import RetryPolicy
 from bus.stores.postgres import connect
 from contracts.topics import (
     COMPLETION_BATCH_CANCELLED,
@@ -81,7 +82,15 @@ async def build(settings: Settings, log: Log) -> Service:
     topics: list[Topic[Any]] = [COMPLETION_REQUESTED, COMPLETION_BATCH_CANCELLED]
     intake = Intake(store, dispatcher.arrived)
     outbox = CompletionOutbox(settings.postgres_dsn, NAME)
-    service = await convergent(NAME, log, outbox, topics, intake, batch=AT_ONCE)
+    service = await convergent(
+        NAME,
+        log,
+        outbox,
+        topics,
+        intake,
+        batch=AT_ONCE,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
+    )
     first: list[Component] = [
         Closing(pool.close),
         Closing(providers.close),

@@ -11,7 +11,9 @@ from runtime.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Environment of the llm-executor. Provider keys stay in the variables the file names."""
 
-    postgres_dsn: str = Field(description="its own database, e.g. postgresql://host/completions")
+    postgres_dsn: str = Field(
+        repr=False, description="its own database, e.g. postgresql://host/completions"
+    )
     providers_file: Path | None = Field(
         default=None, description="TOML of providers, beside or in place of the built-in ones"
     )

@@ -10,6 +10,7 @@ from bus.compose import transactional
 from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
+from bus.retry import RetryPolicy
 from bus.stores.postgres import PostgresOutbox, PostgresStore, connect
 from contracts.topics import (
     ANSWER_ANALYZED,
@@ -49,6 +50,7 @@ async def build(settings: Settings, log: Log) -> Service:
             Subscription(COMPLETION_FINISHED, on_completions_finished),
             Subscription(ANSWER_CAPTURED, on_answers_captured),
         ],
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
     )
     return replace(
         service,

@@ -9,4 +9,6 @@ from runtime.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Environment of the mention-analyzer."""
 
-    postgres_dsn: str = Field(description="its own database, e.g. postgresql://host/mentions")
+    postgres_dsn: str = Field(
+        repr=False, description="its own database, e.g. postgresql://host/mentions"
+    )

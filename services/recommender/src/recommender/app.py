@@ -13,6 +13,7 @@ from bus.compose import Lane, publishing
 from bus.host import Service, ServiceSpec
 from bus.port import Log
 from bus.publishing import Publisher, Reaction
+from bus.retry import RetryPolicy
 from contracts.events.base import Event
 from contracts.topics import (
     AFFINITY_CHANGED,
@@ -64,7 +65,14 @@ async def build(settings: Settings, log: Log) -> Service:
     recommender = Recommender(people, offers, policy, clock)
     publisher = Publisher(NAME, log, clock)
     lanes = _lanes(Desk(people, offers, recommender, policy, clock))
-    service = await publishing(NAME, log, publisher, lanes, clock=clock)
+    service = await publishing(
+        NAME,
+        log,
+        publisher,
+        lanes,
+        clock=clock,
+        policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
+    )
     users = max(1, round(settings.refresh_per_second * TURN_SECONDS))
     rebuild = Rebuild(log, NAME, SERVICE.subscriptions, RedisLayout(redis))
     sweep = sweeper(NAME, Sweep(agenda, people, offers, recommender, publisher, users))

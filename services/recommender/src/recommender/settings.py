@@ -10,7 +10,9 @@ class Settings(ServiceSettings):
     """Environment of the recommender."""
 
     redis_url: str = Field(
-        pattern="^(rediss?|unix)://", description="redis://host:port/0 or unix:///path; its data"
+        repr=False,
+        pattern="^(rediss?|unix)://",
+        description="its data: redis://host:port/0, rediss:// for TLS, or unix:///path",
     )
     list_length: int = Field(default=20, ge=1, le=100, description="campaigns of a list")
     engagement_half_life_days: float = Field(

@@ -18,11 +18,13 @@ from bus.lag import lag
 from bus.local import LocalLog
 from bus.provision import specs
 from bus.record import OutRecord
+from contracts.envelope import from_headers
 from contracts.events.marketing import RecommendationChanged
 from contracts.examples import examples
 from contracts.topics import RECOMMENDATION_CHANGED
 from devkit.conformance.polling import read_all, send
 from devkit.embedded import EmbeddedRedis
+from devkit.tenants import announce
 from recommender import rebuilding
 from recommender.app import NAME, SERVICE, build
 from recommender.domain.models import Engagement, Kind
@@ -58,6 +60,7 @@ async def running(log: LocalLog, url: str) -> AsyncIterator[Service]:
 async def tell(log: LocalLog) -> None:
     """Write all golden examples of the service's topics."""
     every = [one for topic in SERVICE.subscriptions for one in examples(topic.name)]
+    await announce(log, *{from_headers(one.headers).tenant_id for one in every})
     await send(log, [OutRecord(one.topic, one.key, one.value, one.headers) for one in every])
 
 

@@ -29,21 +29,17 @@ def list_topics() -> None:
 def apply() -> None:
     """Create what is missing on the log that LIMELIGHT_LOG_URL names; never done by itself."""
     with clear_errors():
-        asyncio.run(_apply(_log_url()))
+        if "LIMELIGHT_LOG_URL" not in os.environ:
+            raise ValueError("set LIMELIGHT_LOG_URL, e.g. kafka://127.0.0.1:9092")
+        asyncio.run(_apply())
 
 
-def _log_url() -> str:
-    url = os.environ.get("LIMELIGHT_LOG_URL")
-    if url is None:
-        raise ValueError("set LIMELIGHT_LOG_URL, e.g. kafka://127.0.0.1:9092")
-    return url
-
-
-async def _apply(url: str) -> None:
+async def _apply() -> None:
     from bus.host import connect  # noqa: PLC0415
     from bus.provision import provision  # noqa: PLC0415
+    from runtime.settings import ServiceSettings, load  # noqa: PLC0415
 
-    log = await connect(url)
+    log = await connect(load(ServiceSettings))
     try:
         for name in await provision(log):
             out.print(f"created {name}")

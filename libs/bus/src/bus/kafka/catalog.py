@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  #
 from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
 
 from bus.errors import LogUnavailable, Permanent, RecordTooLarge
+from bus.kafka.clients import Clients
 from bus.kafka.connection import Connection
 from bus.kafka.records import record_bytes
 from bus.port import TopicSpec
@@ -23,7 +24,7 @@ from bus.record import OutRecord, TopicPartition
 # small records, whose size the producer sets for all topics alike.
 FRAMING_BYTES = 4096
 BATCH_BYTES = 16_384
-_MAX_REPLICAS = 3
+_CLUSTER_DEFAULT = -1  # as many replicas as default.replication.factor says
 _SETTLE_SECONDS = 0.02
 
 
@@ -38,8 +39,9 @@ class Limits:
 class Catalog:
     """Asks the cluster about its topics and remembers their limits."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clients: Clients) -> None:
         self._connection = connection
+        self._clients = clients
         self._specs: dict[str, TopicSpec] = {}
         self._limits: dict[str, Limits] = {}
 
@@ -51,24 +53,23 @@ class Catalog:
             LogUnavailable: not acknowledged.
         """
         self._specs.update({spec.name: spec for spec in specs})
-        async with self._connection.answered("create topics"), self._connection.admin() as admin:
+        async with self._connection.answered("create topics"), self._clients.admin() as admin:
             existing = set(await admin.list_topics())
             missing = {spec.name: spec for spec in specs if spec.name not in existing}
             if missing:
-                brokers = len((await admin.describe_cluster())["brokers"])
-                new = [_new_topic(spec, min(_MAX_REPLICAS, brokers)) for spec in missing.values()]
+                new = [_new_topic(spec) for spec in missing.values()]
                 _check_created(await admin.create_topics(new))
                 await _until_led(admin, list(missing))
 
     async def names(self) -> AbstractSet[str]:
         """All topics but Kafka's own."""
-        async with self._connection.answered("list topics"), self._connection.admin() as admin:
+        async with self._connection.answered("list topics"), self._clients.admin() as admin:
             return {name for name in await admin.list_topics() if not name.startswith("__")}
 
     async def partitions(self, topic: str) -> list[TopicPartition]:
         """The partitions of ``topic`` in order; raises Permanent when there is none."""
         answered = self._connection.answered(f"describe {topic}")
-        async with answered, self._connection.admin() as admin:
+        async with answered, self._clients.admin() as admin:
             found = await _described(admin, topic)
         if not found:
             raise _unknown(topic)
@@ -105,7 +106,7 @@ class Catalog:
     async def _limits_of(self, topic: str) -> Limits:
         await self.partitions(topic)
         answered = self._connection.answered(f"describe {topic}")
-        async with answered, self._connection.admin() as admin:
+        async with answered, self._clients.admin() as admin:
             resource = ConfigResource(
                 ConfigResourceType.TOPIC,
                 topic,
@@ -133,13 +134,16 @@ def _batch_limit(spec: TopicSpec) -> int:
     return max(spec.max_record_bytes, BATCH_BYTES) + FRAMING_BYTES
 
 
-def _new_topic(spec: TopicSpec, replicas: int) -> NewTopic:
+def _new_topic(spec: TopicSpec) -> NewTopic:
     settings = {"max.message.bytes": str(_batch_limit(spec))}
     if spec.retention is None:
         settings["cleanup.policy"] = "compact"
     else:
         settings["retention.ms"] = str(int(spec.retention.total_seconds() * 1000))
-    return NewTopic(spec.name, spec.partitions, replicas, topic_configs=settings)
+    # Without the empty assignment aiokafka takes the default for a mistake.
+    return NewTopic(
+        spec.name, spec.partitions, _CLUSTER_DEFAULT, replica_assignments={}, topic_configs=settings
+    )
 
 
 def _check_created(response: Any) -> None:

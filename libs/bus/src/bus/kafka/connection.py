@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import errors  # type: ignore[import-untyped]
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity
 
-from bus.errors import BusError, Fenced, LogUnavailable, RecordTooLarge
+from bus.errors import BusError, Fenced, LogRefused, LogUnavailable, RecordTooLarge
+from bus.kafka.refusal import refusal
 
 _FENCED = (
     errors.CommitFailedError,
@@ -44,29 +44,27 @@ class Connection:
         }
 
     @asynccontextmanager
-    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        """A connected admin client for one piece of work."""
-        client = AIOKafkaAdminClient(**self.options())
-        try:
-            await client.start()
-            yield client
-        finally:
-            await client.close()
-
-    @asynccontextmanager
-    async def answered(self, what: str) -> AsyncIterator[None]:
+    async def answered(self, what: str, more: float = 0.0) -> AsyncIterator[None]:
         """Bound ``what`` by the timeout and turn the client's errors into those of the bus.
+
+        ``more`` are seconds beside the timeout for what waits for others than the broker.
 
         Raises:
             Fenced: this member does not own what it wanted to commit.
             RecordTooLarge: the cluster refused a record because of its size.
+            LogRefused: a broker answers, but not to these settings.
             LogUnavailable: everything else, a timeout included.
         """
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout + more):
                 yield
         except TimeoutError as error:
-            raise LogUnavailable(f"{what}: no answer in {self.timeout:g} s") from error
+            raise LogUnavailable(f"{what}: no answer in {self.timeout + more:g} s") from error
+        except errors.KafkaConnectionError as error:
+            reason = await refusal(self.options())
+            if reason is not None:
+                raise LogRefused(f"{what}: {reason}") from error
+            raise bus_error(what, error) from error
         except (errors.KafkaError, OSError) as error:
             raise bus_error(what, error) from error
 

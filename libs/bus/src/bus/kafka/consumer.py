@@ -18,11 +18,13 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError  # type: ign
 from runtime.logging import logger
 from runtime.tasks import wait_for
 
-from bus.errors import Fenced, LogUnavailable
+from bus.errors import Fenced, InstanceFenced, LogUnavailable
 from bus.kafka.buffer import Buffer
 from bus.kafka.connection import Connection
+from bus.kafka.decompression import Unreadable
 from bus.kafka.records import from_kafka, next_records, to_kafka, to_record
-from bus.kafka.wiring import Subscription
+from bus.kafka.static import FencedInstanceIdError
+from bus.kafka.wiring import JOIN_SECONDS, Instance, Subscription
 from bus.port import RebalanceListener
 from bus.record import Record, TopicPartition
 
@@ -46,10 +48,13 @@ class KafkaConsumer:
         group: str,
         topics: Sequence[str],
         listener: RebalanceListener | None,
+        instance: Instance | None = None,
     ) -> None:
+        self.group = group
+        self.instance = instance
         self._connection = connection
         self._listener = listener
-        self._subscription = Subscription(connection, group, topics, _Rebalances(self))
+        self._subscription = Subscription(connection, group, topics, _Rebalances(self), instance)
         self._buffer = Buffer()
         self._owned: frozenset[TopicPartition] = frozenset()
         self._paused: set[TopicPartition] = set()
@@ -58,6 +63,7 @@ class KafkaConsumer:
         self._settled = False  # between two rebalances: records may be handed out
         self._arrived = asyncio.Event()
         self._failure: Exception | None = None
+        self._fenced: InstanceFenced | None = None
         self._rebalancing = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
@@ -67,7 +73,7 @@ class KafkaConsumer:
     async def start(self) -> None:
         """Join the group and wait for the first assignment; raises LogUnavailable."""
         try:
-            async with self._connection.answered("join group"):
+            async with self._connection.answered("join group", JOIN_SECONDS):
                 await self._subscription.start()
         except BaseException:
             self._closing = self._left = True
@@ -91,6 +97,8 @@ class KafkaConsumer:
     def _take(self, max_records: int) -> list[Record]:
         if self._closing:
             raise LogUnavailable("the consumer is closed")
+        if self._fenced is not None:
+            raise self._fenced
         records = self._buffer.take(max_records, self._paused) if self._settled else []
         if not records and self._failure is not None:
             failure, self._failure = self._failure, None
@@ -149,6 +157,8 @@ class KafkaConsumer:
         return self._subscription.client
 
     def _check_member(self) -> None:
+        if self._fenced is not None:
+            raise self._fenced
         if self._left:
             raise LogUnavailable("the consumer is closed")
 
@@ -194,7 +204,10 @@ class KafkaConsumer:
                 stepping = False
             except ConsumerStoppedError:
                 return
-            except UnicodeDecodeError:
+            except FencedInstanceIdError:
+                self._give_up()
+                return
+            except (UnicodeDecodeError, Unreadable):
                 stepping = True
                 await self._recover()
             except Exception as error:  # noqa: BLE001 - a loop that died would look like silence
@@ -220,6 +233,15 @@ class KafkaConsumer:
             self._buffer.put(partition, records)
             self._next[partition] = records[-1].offset + 1
             self._arrived.set()
+
+    def _give_up(self) -> None:
+        """For good: joining again would throw out the other, and so on for ever."""
+        assert self.instance is not None, "only who has a name can lose it"
+        self._fenced = InstanceFenced(
+            f"another process has joined group {self.group} as {self.instance.name!r}: give each"
+            " process a LIMELIGHT_INSTANCE of its own"
+        )
+        self._arrived.set()
 
     def _fail(self, error: Exception) -> None:
         _log.warning("reading failed", error=repr(error))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from itertools import count
 
 from faststream.security import BaseSecurity
 from runtime.logging import logger
 
 from bus.errors import LogUnavailable
 from bus.kafka.catalog import Catalog
+from bus.kafka.clients import Clients
 from bus.kafka.connection import Connection
 from bus.kafka.consumer import KafkaConsumer
 from bus.kafka.offsets import Offsets
 from bus.kafka.producer import KafkaProducer
+from bus.kafka.wiring import Instance
 from bus.port import RebalanceListener, TopicSpec
 from bus.record import Record, TopicPartition
 
@@ -27,6 +31,8 @@ class KafkaLog:
 
     Nothing is connected before it is needed. ``timeout`` (seconds) bounds every call that needs
     an answer; ``security`` is one of ``faststream.security`` (TLS, SASL), None for plain text.
+    ``instance`` makes its consumers static members of their groups: one that stops is expected
+    back for so many seconds, and nobody gets its partitions until then.
     """
 
     def __init__(
@@ -36,11 +42,14 @@ class KafkaLog:
         client_id: str = "limelight",
         security: BaseSecurity | None = None,
         timeout: float = 10.0,
+        instance: Instance | None = None,
     ) -> None:
         self._connection = Connection(bootstrap_servers, client_id, security, timeout)
-        self._catalog = Catalog(self._connection)
-        self._offsets = Offsets(self._connection, self._catalog)
+        self._clients = Clients(self._connection)
+        self._catalog = Catalog(self._connection, self._clients)
+        self._offsets = Offsets(self._connection, self._clients, self._catalog)
         self._opened: list[KafkaProducer | KafkaConsumer] = []
+        self._instance = instance
         self._closed = False
 
     async def create_topics(self, topics: Sequence[TopicSpec]) -> None:
@@ -65,7 +74,7 @@ class KafkaLog:
         self._check_open()
         for topic in topics:
             await self._catalog.partitions(topic)
-        consumer = KafkaConsumer(self._connection, group, topics, listener)
+        consumer = KafkaConsumer(self._connection, group, topics, listener, self._name_in(group))
         self._remember(consumer)
         await consumer.start()
         return consumer
@@ -92,7 +101,7 @@ class KafkaLog:
         if self._closed:
             return False
         try:
-            async with asyncio.timeout(_HEALTH_SECONDS), self._connection.admin() as admin:
+            async with asyncio.timeout(_HEALTH_SECONDS), self._clients.admin() as admin:
                 return bool((await admin.describe_cluster())["brokers"])
         except Exception as error:  # noqa: BLE001 - readiness asks, whatever is wrong the answer is no
             _log.info("log not healthy", error=repr(error))
@@ -102,7 +111,19 @@ class KafkaLog:
         if self._closed:
             return
         self._closed = True
-        await asyncio.gather(*(item.close() for item in self._opened))
+        await asyncio.gather(*(item.close() for item in self._opened), self._clients.close())
+
+    def _name_in(self, group: str) -> Instance | None:
+        """A number after the name, as a service may be in a group more than once.
+
+        The lowest that is free: consumers that start in the same order have the same names again.
+        """
+        if self._instance is None:
+            return None
+        others = [one for one in self._opened if isinstance(one, KafkaConsumer) and not one.closed]
+        taken = {one.instance for one in others if one.group == group}
+        names = (replace(self._instance, name=f"{self._instance.name}-{n}") for n in count())
+        return next(name for name in names if name not in taken)
 
     def _remember(self, opened: KafkaProducer | KafkaConsumer) -> None:
         self._opened = [item for item in self._opened if not item.closed] + [opened]

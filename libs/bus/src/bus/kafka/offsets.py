@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 
 from bus.kafka.catalog import Catalog
+from bus.kafka.clients import Clients
 from bus.kafka.connection import Connection
 from bus.kafka.records import from_kafka, next_records, to_kafka
 from bus.record import Record, TopicPartition
@@ -16,24 +17,28 @@ _WAIT_MS = 500
 
 
 class Offsets:
-    """Short-lived clients for what operators and the DLQ ask of a log."""
+    """What operators, meters and the DLQ ask of a log."""
 
-    def __init__(self, connection: Connection, catalog: Catalog) -> None:
+    def __init__(self, connection: Connection, clients: Clients, catalog: Catalog) -> None:
         self._connection = connection
+        self._clients = clients
         self._catalog = catalog
 
     async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
         """The next offset to be written, per partition."""
         partitions = [to_kafka(item) for item in await self._catalog.partitions(topic)]
-        async with self._connection.answered(f"end offsets of {topic}"), self._client() as client:
-            ends = await client.end_offsets(partitions)
+        async with (
+            self._connection.answered(f"end offsets of {topic}"),
+            self._clients.reader() as reader,
+        ):
+            ends = await reader.end_offsets(partitions)
         return {from_kafka(item): offset for item, offset in ends.items()}
 
     async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
         """The group's next offset to read, per partition; 0 where nothing was committed."""
         partitions = [to_kafka(item) for item in await self._catalog.partitions(topic)]
         answered = self._connection.answered(f"offsets of {group}")
-        async with answered, self._connection.admin() as admin:
+        async with answered, self._clients.admin() as admin:
             found = await admin.list_consumer_group_offsets(group, partitions=partitions)
         return {from_kafka(item): max(0, meta.offset) for item, meta in found.items()}
 

@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition as KafkaPartition  # type: ignore[import-untyped]
 
-from bus.record import OutRecord, Record, TopicPartition
+from bus.kafka.decompression import Unreadable, bound
+from bus.record import UNREADABLE_HEADER, OutRecord, Record, TopicPartition
 
+bound()
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-# On the stand-in for a record that aiokafka cannot parse; its value is empty, so no event.
-UNREADABLE_HEADER = "kafka-unreadable"
-
 
 def to_record(raw: ConsumerRecord) -> Record:
-    """The same record in the form of the port; nothing is decoded."""
+    """The same record in the form of the port; nothing is decoded. A header may have no value."""
     return Record(
         topic=raw.topic,
         partition=raw.partition,
         offset=raw.offset,
         key=raw.key,
         value=raw.value,
-        headers=tuple(raw.headers),
+        headers=tuple((name, value or b"") for name, value in raw.headers),
         timestamp_ms=raw.timestamp,
     )
 
@@ -47,14 +46,15 @@ def record_bytes(record: OutRecord) -> int:
 async def next_records(
     client: AIOKafkaConsumer, partition: KafkaPartition, limit: int, timeout_ms: int
 ) -> list[Record]:
-    """What comes next in one partition, a stand-in for a record that cannot be parsed.
+    """What comes next in one partition, a stand-in for what cannot be parsed.
 
-    aiokafka decodes header names as UTF-8 and raises in the middle of a batch. The position of
-    this partition has not moved then, so the batch is read again record by record.
+    aiokafka decodes header names as UTF-8 and raises in the middle of a batch, or inflates a batch
+    and raises before any of it. The position of this partition has not moved then, so what was
+    fetched is read again record by record.
     """
     try:
         found = await client.getmany(partition, timeout_ms=timeout_ms, max_records=limit)
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, Unreadable):
         client.seek(partition, await client.position(partition))
         return await _one_by_one(client, partition, limit, timeout_ms)
     return [to_record(raw) for raw in found.get(partition, [])]
@@ -70,14 +70,54 @@ async def _one_by_one(
         except UnicodeDecodeError as error:
             offset = await client.position(partition)
             client.seek(partition, offset + 1)
-            return [*records, _stand_in(partition, offset, error)]
+            complaint = f"the name of a header is not UTF-8 ({error.reason}): encode it so"
+            return [*records, _stand_in(partition, offset, complaint)]
+        except Unreadable as error:
+            return [*records, await _past(client, partition, error, timeout_ms)]
         if not found:
             break
         records += [to_record(raw) for raw in found[partition]]
     return records
 
 
-def _stand_in(partition: KafkaPartition, offset: int, error: UnicodeDecodeError) -> Record:
+async def _past(
+    client: AIOKafkaConsumer, partition: KafkaPartition, error: Unreadable, timeout_ms: int
+) -> Record:
+    """One stand-in for a whole batch, in the place of its last record; the client is behind it.
+
+    How many records the batch has is not known: where it ends is found by halves.
+    """
+    first = await client.position(partition)
+    inside, behind = first, (await client.end_offsets([partition]))[partition]
+    while behind - inside > 1:
+        middle = (inside + behind) // 2
+        if await _meets(client, partition, middle, error, timeout_ms):
+            inside = middle
+        else:
+            behind = middle
+    client.seek(partition, behind)
+    return _stand_in(partition, inside, f"records {first} to {inside}: {error}")
+
+
+async def _meets(
+    client: AIOKafkaConsumer,
+    partition: KafkaPartition,
+    offset: int,
+    error: Unreadable,
+    timeout_ms: int,
+) -> bool:
+    """Whether ``offset`` is in the batch of ``error``."""
+    client.seek(partition, offset)
+    try:
+        await client.getmany(partition, timeout_ms=timeout_ms, max_records=1)
+    except Unreadable as met:
+        return met.mark == error.mark
+    except UnicodeDecodeError:
+        return False
+    return False
+
+
+def _stand_in(partition: KafkaPartition, offset: int, complaint: str) -> Record:
     """A record in the place of one that cannot be parsed; the original stays in the topic."""
     return Record(
         topic=partition.topic,
@@ -85,6 +125,6 @@ def _stand_in(partition: KafkaPartition, offset: int, error: UnicodeDecodeError)
         offset=offset,
         key=None,
         value=b"",
-        headers=((UNREADABLE_HEADER, f"header name: {error}".encode()),),
+        headers=((UNREADABLE_HEADER, complaint.encode()),),
         timestamp_ms=0,
     )

@@ -105,6 +105,9 @@ class CacheClearingUsers:
     async def ensure_tenant(self, tenant_id: str, tier: Tier) -> None:
         await self._users.ensure_tenant(tenant_id, tier)
 
+    async def tenant_ids(self) -> Sequence[str]:
+        return await self._users.tenant_ids()
+
     async def tenant(self, tenant_id: str) -> Tenant | None:
         return await self._users.tenant(tenant_id)
 

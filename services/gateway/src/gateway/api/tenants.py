@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 from runtime.ids import new_id
 
+from gateway.announcing import announce_now
 from gateway.api.access import Operator, Reader
 from gateway.api.errors import errors
 from gateway.api.ports import PortsOf
@@ -46,6 +47,7 @@ async def create(
         user_id=owner.user_id,
     )
     await ports.users.add_tenant(tenant, owner, key, secret_hash(secret))
+    await announce_now(ports.publish, tenant.tenant_id)
     response.headers["Location"] = f"/v1/tenants/{tenant.tenant_id}"
     return CreatedTenantView(
         tenant=tenant_view(tenant), owner=user_view(owner), key=created_key_view(key, secret)

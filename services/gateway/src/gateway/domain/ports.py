@@ -316,6 +316,9 @@ class UserRepository(Protocol):
     async def ensure_tenant(self, tenant_id: str, tier: Tier) -> None:
         """Make a tenant without users unless there is one of that id."""
 
+    async def tenant_ids(self) -> Sequence[str]:
+        """The ids of all tenants."""
+
     async def tenant(self, tenant_id: str) -> Tenant | None:
         """A tenant."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bus.errors import Transient, Unavailable
@@ -14,6 +15,7 @@ from neo4j import (
     AsyncGraphDatabase,
     AsyncManagedTransaction,
     AsyncResult,
+    TrustCustomCAs,
 )
 from neo4j.exceptions import (
     DriverError,
@@ -71,10 +73,21 @@ class Neo4jGraph:
         self._database = database
 
     @classmethod
-    async def connect(cls, url: str, auth: Auth = None, database: str | None = None) -> Neo4jGraph:
-        """Connect and bring the graph up to date. Raises Unavailable, NewerGraph."""
+    async def connect(
+        cls,
+        url: str,
+        auth: Auth = None,
+        database: str | None = None,
+        ca_file: Path | None = None,
+    ) -> Neo4jGraph:
+        """Connect and bring the graph up to date. Raises Unavailable, NewerGraph.
+
+        ``ca_file`` (PEM) takes the place of the system's CAs for a URL with ``+s``.
+        """
+        address, trust = _trusting(url, ca_file)
         driver = AsyncGraphDatabase.driver(
-            url,
+            address,
+            **trust,
             auth=auth,
             max_transaction_retry_time=RETRY_SECONDS,
             connection_timeout=RETRY_SECONDS,
@@ -255,6 +268,14 @@ def _person(row: Sequence[Any]) -> Person:
         affinity_version=version,
         shown=shown,
     )
+
+
+def _trusting(url: str, ca_file: Path | None) -> tuple[str, dict[str, Any]]:
+    """The driver takes a CA only beside a URL that leaves TLS open."""
+    if ca_file is None:
+        return url, {}
+    trust = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(ca_file))}
+    return url.replace("+s://", "://", 1), trust
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 from bus.stores.postgres import Connection, PostgresTransaction
+from pydantic_core import to_json
 
 from mention_analyzer.domain.models import (
     Analysis,
@@ -84,7 +85,7 @@ class PostgresAnalysisRepository:
             [item.sample for item in answers],
             [item.text for item in answers],
             [item.simulated for item in answers],
-            [json.dumps([asdict(source) for source in item.sources]) for item in answers],
+            [to_json(item.sources).decode() for item in answers],
             parked,
         )
 
@@ -161,4 +162,4 @@ def _brand_in(item: dict[str, Any]) -> Brand:
 
 
 def _parts_out(parts: Sequence[Mention | Citation | Finding]) -> str:
-    return json.dumps([asdict(part) for part in parts], default=str)
+    return to_json(parts).decode()

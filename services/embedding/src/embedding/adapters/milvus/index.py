@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -40,11 +41,15 @@ SECONDS = 30.0
 CANDIDATES = 100
 """What the index is asked for at least: the more, the less it misses (``ef``)."""
 NO_CONNECTION = 2
+NOT_LOADED = 101
 _BUSY = {NO_CONNECTION, ErrorCode.RATE_LIMIT, ErrorCode.FORCE_DENY}
 
 
 class MilvusVectorIndex:
-    """``consistency``: how soon what was put is found; a few seconds later is soon enough."""
+    """``consistency``: how soon what was put is found; a few seconds later is soon enough.
+
+    ``ca_file`` (PEM) takes the place of the system's CAs for an ``https`` URI.
+    """
 
     def __init__(
         self,
@@ -54,8 +59,10 @@ class MilvusVectorIndex:
         *,
         token: str = "",
         consistency: str = "Bounded",
+        ca_file: Path | None = None,
     ) -> None:
         self._uri = uri
+        self._trust = {} if ca_file is None else {"server_pem_path": str(ca_file)}
         self._token = token
         self._model = model
         self._dimensions = dimensions
@@ -121,7 +128,7 @@ class MilvusVectorIndex:
         return bool(await self._run(lambda: self._client.has_collection(self._users)))
 
     def _connected(self) -> MilvusClient:
-        client = MilvusClient(self._uri, token=self._token, timeout=SECONDS)
+        client = MilvusClient(self._uri, token=self._token, timeout=SECONDS, **self._trust)
         create(client, self._users, users_schema(self._dimensions), self._consistency)
         create(client, self._texts, texts_schema(self._dimensions), self._consistency)
         return client
@@ -177,7 +184,19 @@ class MilvusVectorIndex:
 
     async def _run(self, work: Callable[[], T]) -> T:
         with _translated():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._loaded, work)
+
+    def _loaded(self, work: Callable[[], T]) -> T:
+        """Again once the collections are loaded: Lite's server forgets that when it starts anew."""
+        try:
+            return work()
+        except MilvusException as error:
+            if error.code != NOT_LOADED:
+                raise
+        for collection in (self._users, self._texts):
+            self._client.load_collection(collection, timeout=SECONDS)
+        return work()
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from bus.stores.postgres import Connection
+from pydantic_core import to_json
 
 from gateway.domain.models import AnalyzedAnswer, Finding
 
@@ -48,7 +48,7 @@ class EarlyRows:
             [item.run_id for item in items],
             [item.completion_id for item in items],
             [item.revision for item in items],
-            [json.dumps(asdict(item), default=str) for item in items],
+            [to_json(item).decode() for item in items],
         )
 
     async def take_early(self, answer_ids: Sequence[UUID]) -> Sequence[AnalyzedAnswer]:

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from bus.stores.postgres import Connection, Pool, translated
 
+from gateway.adapters.postgres.tenants import ensure_tenant
 from gateway.domain.access import Role, Scope, Tier, effective_scopes, lower_tier
 from gateway.domain.models import ApiKey
 
@@ -47,7 +48,7 @@ class PostgresKeyRepository:
         """Store a key; the same hash again changes nothing."""
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
-                await insert_tenant(connection, key.tenant_id, key.tier)
+                await ensure_tenant(connection, key.tenant_id, key.tier)
                 await insert_key(connection, key, secret_hash)
 
     async def add_bootstrap(self, key: ApiKey, secret_hash: bytes) -> None:
@@ -55,7 +56,7 @@ class PostgresKeyRepository:
         scopes = [scope.value for scope in key.scopes]
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
-                await insert_tenant(connection, key.tenant_id, key.tier)
+                await ensure_tenant(connection, key.tenant_id, key.tier)
                 await insert_key(connection, key, secret_hash)
                 await connection.execute(
                     _BOOTSTRAP, secret_hash, key.tenant_id, scopes, key.tier.value
@@ -113,15 +114,6 @@ async def insert_key(connection: Connection, key: ApiKey, secret_hash: bytes) ->
         key.user_id,
         key.expires_at,
         key.made_by,
-    )
-
-
-async def insert_tenant(connection: Connection, tenant_id: str, tier: Tier) -> None:
-    """Make a tenant that is called what its id is, unless there is one of that id."""
-    await connection.execute(
-        "INSERT INTO tenants (tenant_id, name, tier) VALUES ($1, $1, $2) ON CONFLICT DO NOTHING",
-        tenant_id,
-        tier.value,
     )
 
 

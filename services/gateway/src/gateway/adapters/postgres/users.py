@@ -10,7 +10,8 @@ from uuid import UUID
 import asyncpg
 from bus.stores.postgres import Connection, Pool, translated
 
-from gateway.adapters.postgres.keys import insert_key, insert_tenant
+from gateway.adapters.postgres.keys import insert_key
+from gateway.adapters.postgres.tenants import ensure_tenant, insert_tenant
 from gateway.domain.access import Role, Tier, folded_email
 from gateway.domain.errors import EmailTaken, LastOwner
 from gateway.domain.models import ApiKey
@@ -32,22 +33,21 @@ class PostgresUserRepository:
         """In one transaction."""
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(
-                    "INSERT INTO tenants (tenant_id, name, tier, created_at) "
-                    "VALUES ($1, $2, $3, $4)",
-                    tenant.tenant_id,
-                    tenant.name,
-                    tenant.tier.value,
-                    tenant.created_at,
-                )
+                await insert_tenant(connection, tenant)
                 await _insert(connection, owner)
                 await insert_key(connection, key, secret)
 
     async def ensure_tenant(self, tenant_id: str, tier: Tier) -> None:
         """It is called what its id is."""
         with translated():
-            async with self._pool.acquire() as connection:
-                await insert_tenant(connection, tenant_id, tier)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await ensure_tenant(connection, tenant_id, tier)
+
+    async def tenant_ids(self) -> Sequence[str]:
+        """In no order."""
+        with translated():
+            rows = await self._pool.fetch("SELECT tenant_id FROM tenants")
+        return [row["tenant_id"] for row in rows]
 
     async def tenant(self, tenant_id: str) -> Tenant | None:
         """By its id."""
