@@ -12,7 +12,9 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 MEMBERS := contracts libs/runtime libs/bus libs/devkit \
 	services/embedding services/gateway services/graph-loader services/llm-executor \
 	services/mention-analyzer services/recommender deploy/allinone
-PROMETHEUS := $(or $(LIMELIGHT_CACHE),$(HOME)/.cache/limelight)/prometheus
+CACHE := $(or $(LIMELIGHT_CACHE),$(HOME)/.cache/limelight)
+PROMETHEUS := $(CACHE)/prometheus
+KCAT := $(CACHE)/kcat
 SOURCES := contracts libs services deploy tests
 
 ##@ Start here
@@ -26,14 +28,36 @@ demo-marketing: setup ## Conversations in, recommendations out, on invented peop
 up: setup ## Run the whole platform in this process, data in ./.limelight
 	@$(BIN)/limelight up
 
+##@ Run the services apart
+.PHONY: stack distributed images
+stack: setup ## Real servers for the services, as local processes (data in .limelight/stack)
+	@$(BIN)/python -m devkit.stack
+
+distributed: setup ## The same and every service, each a process of its own
+	@$(BIN)/python -m devkit.stack --services
+
+DOCKER ?= docker
+TAG := $(or $(LIMELIGHT_VERSION),latest)
+SERVICES := $(patsubst services/%,%,$(filter services/%,$(MEMBERS)))
+images: ## Build the image of every service (BUILD="--network host": options)
+	@for service in $(SERVICES); do echo "limelight/$$service:$(TAG) ..."; \
+		DOCKER_BUILDKIT=1 $(DOCKER) build -q $(BUILD) -f deploy/Dockerfile \
+			--build-arg SERVICE=$$service -t limelight/$$service:$(TAG) . || exit 1; done
+
 ##@ Check
-.PHONY: test unit check lint types imports contracts
+.PHONY: test unit check lint types imports contracts chaos sweep
 test: check unit ## Everything that CI runs
 
 unit: setup server-tools ## All tests, two at a time
-	PATH="$$PATH:$(PROMETHEUS)/usr/bin" $(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+	PATH="$$PATH:$(PROMETHEUS)/usr/bin:$(KCAT)/bin" $(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
 
 check: lint types imports contracts ## Style, types, dependency rules, generated files
+
+chaos: setup ## The services apart, killed and cut off for a quarter of an hour (docs/reliability.md)
+	@$(BIN)/python -m tests.chaos.distributed $(if $(SHORT),--short) $(addprefix --seed ,$(SEED))
+
+sweep: setup ## kill -9 at every named point of delivery, of which `make test` takes a part
+	LIMELIGHT_CHAOS=long $(BIN)/pytest -n 2 tests/chaos/test_crash_sweep.py tests/chaos/test_marketing_kills.py
 
 lint: setup ## ruff
 	$(BIN)/ruff check $(SOURCES)
@@ -49,13 +73,15 @@ contracts: setup ## Generated schemas and docs are up to date
 	$(BIN)/python -m contracts.generate --check
 	$(BIN)/python -m gateway.metrics_page --check
 	$(BIN)/python -m deploy.observability --check
+	$(BIN)/python -m deploy.settings_page --check
 
 ##@ Measure
 .PHONY: bench bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
-	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth bench-embedding
+	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth bench-embedding \
+	bench-distributed
 bench: bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
 	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth \
-	bench-embedding ## All benchmarks; figures go to docs/benchmarks.md by hand
+	bench-embedding bench-distributed ## All benchmarks; figures go to docs/benchmarks.md by hand
 
 bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
 	$(BIN)/python tests/load/bus.py
@@ -71,6 +97,9 @@ bench-detection: setup $(PEERS)-detection/.ready ## Brands found per second, bes
 
 bench-visibility: setup ## A whole run from POST to report, at 1,000 to 30,000 completions
 	$(BIN)/python tests/load/visibility.py $(if $(SHORT),--short)
+
+bench-distributed: setup ## The same with each service its own process on Kafka, and on two replicas
+	$(BIN)/python tests/load/distributed.py $(if $(SHORT),--short)
 
 bench-reports: setup ## Reports of a tenant with a million analysed answers
 	$(BIN)/python tests/load/reports.py $(if $(SHORT),--short)
@@ -123,6 +152,7 @@ generate: setup ## Schemas, AsyncAPI and docs/events.md from the contracts
 	$(BIN)/python -m contracts.generate
 	$(BIN)/python -m gateway.metrics_page
 	$(BIN)/python -m deploy.observability
+	$(BIN)/python -m deploy.settings_page
 
 EXPORT := export -q --no-emit-workspace --format requirements-txt --no-header
 lock: $(VENV)/bin/python ## Resolve dependencies anew into the two locks: all, and what images need
@@ -156,6 +186,14 @@ server-tools:
 			{ apt-get update -qq && apt-get download -qq prometheus; }; } && \
 		dpkg -x prometheus_*.deb . && rm prometheus_*.deb; } || \
 		echo "No promtool can be had here: tests of alert rules and dashboards are skipped."
+	@command -v kcat >/dev/null || [ -x $(KCAT)/bin/kcat ] || { \
+		echo "Fetching Debian's kcat for the tests of producers outside ..."; \
+		mkdir -p $(KCAT)/bin && cd $(KCAT) && \
+		apt-get download -qq kcat librdkafka1 libyajl2 libsasl2-2 && \
+		for package in *.deb; do dpkg -x $$package . && rm $$package; done && \
+		printf '#!/bin/sh\nLD_LIBRARY_PATH=$$(echo %s/usr/lib/*-linux-gnu) exec %s/usr/bin/kcat "$$@"\n' \
+			$(KCAT) $(KCAT) > bin/kcat && chmod +x bin/kcat; } || \
+		echo "No kcat can be had here: its example is not tested."
 
 .PHONY: tools
 tools:

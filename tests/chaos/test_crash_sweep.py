@@ -19,6 +19,7 @@ from contracts.topics import TOPICS, dlq_name
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
 from devkit.reports import named_in
+from tests.chaos.kills import short_form
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
 RUN: dict[str, Any] = {
@@ -31,13 +32,15 @@ ANSWERED, FAILED = 6, 6
 KEY = {"Idempotency-Key": "one-run"}
 POISON_TOPICS = ("completion.requested.v1", "completion.finished.v1")
 # The first passing of a point and a later one: the second meets another service or a full window.
-KILLS = [
-    *((point, 1) for point in POINTS),
-    *((point, 3) for point in POINTS if point.startswith(("relay", "consumer"))),
-    # One claim takes many, so it is passed less often than a call.
-    *((point, 2) for point in POINTS if point.startswith("call") and point.endswith("claim")),
-    *((point, 5) for point in POINTS if point.startswith("call") and not point.endswith("claim")),
-]
+KILLS = short_form(
+    [
+        *((point, 1) for point in POINTS),
+        *((point, 3) for point in POINTS if point.startswith(("relay", "consumer"))),
+        # One claim takes many, so it is passed less often than a call.
+        *((point, 2) for point in POINTS if point.startswith("call") and point.endswith("claim")),
+        *((p, 5) for p in POINTS if p.startswith("call") and not p.endswith("claim")),
+    ]
+)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
+from tests.chaos.kills import short_form
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
 TEXT = "Can you repair the gasket of my machine?"
@@ -26,11 +27,13 @@ POINTS = (
     "relay-after-send",
 )
 # The first passings are of the start and of campaigns, later ones of people.
-KILLS = [
-    (point, number)
-    for point in POINTS
-    for number in ((1, 4) if point.startswith("relay") else (1, 4, 9))
-]
+KILLS = short_form(
+    [
+        (point, number)
+        for point in POINTS
+        for number in ((1, 4) if point.startswith("relay") else (1, 4, 9))
+    ]
+)
 
 
 @pytest.fixture
