@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from devkit.history import complaints
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import ALL, SERVICES, Servers
 from tests.chaos.distributed.plan import LONG, SHORT
 from tests.chaos.distributed.run import run

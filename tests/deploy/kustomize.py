@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from devkit.local_server import cache_dir
+from devkit.servers.local import cache_dir
 
 VERSION = "v5.8.1"
 MODULE = "sigs.k8s.io/kustomize/kustomize/v5"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from devkit.ports import free_port
-from devkit.redis_server import RedisServer
+from devkit.servers.redis import RedisServer
 from devkit.stack import engine
 from tests.deploy.settings_of import REPOSITORY
 

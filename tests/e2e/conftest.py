@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import Servers
 
 

@@ -51,3 +51,9 @@ def test_a_port_that_is_no_number(limelight: LimelightProcess) -> None:
 
 def test_a_simulator_configuration_that_is_not_there(limelight: LimelightProcess) -> None:
     assert "nowhere.toml" in refused(limelight, {"LIMELIGHT_SIMULATOR_CONFIG": "nowhere.toml"})
+
+
+def test_a_user_of_a_log_that_has_none(limelight: LimelightProcess) -> None:
+    limelight.start({"LIMELIGHT_LOG_USERNAME": "somebody"}, ready=False)
+    assert limelight.wait_for_exit(30) == 2
+    assert "LIMELIGHT_LOG_SASL_MECHANISM" in limelight.output()

@@ -21,9 +21,9 @@ import pytest
 from bus.dead_letter import PREFIX
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from contracts.topics import ANSWER_CAPTURED, dlq_name
-from devkit.connect_worker import connect_worker
-from devkit.local_server import ServerUnavailable
 from devkit.reports import named_in
+from devkit.servers.kafka_connect import connect_worker
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import Deployment
 from tests.e2e.conftest import started
 

@@ -19,7 +19,7 @@ from typing import Protocol
 from contracts.events.completion import CompletionFinished
 from contracts.topics import Topic
 from devkit.embedded import EmbeddedPostgres
-from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.servers.kafka import KafkaServer, ServerUnavailable
 from runtime import logging, tracing
 from tests.load.backends import Backend, Kafka, kafka_backend, local_backend
 from tests.load.bare import bare_aiokafka, bare_log, faststream, faststream_acking

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
-from devkit.local_server import LocalServer, ServerUnavailable
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer, ServerUnavailable
 
 EVERY = "1s"
 

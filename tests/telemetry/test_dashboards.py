@@ -16,7 +16,7 @@ from contracts.telemetry import METRICS
 from deploy.observability import burn_rates, dashboards, rules, slo
 from deploy.observability.charts import WINDOW, Board, Chart
 from devkit.limelight_process import LimelightProcess
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from tests.telemetry import some_load
 from tests.telemetry.prometheus_process import PrometheusProcess
 

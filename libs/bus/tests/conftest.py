@@ -1,4 +1,4 @@
-"""What the tests of delivery share: a PostgreSQL server, stores, and the toy service's module."""
+"""What the tests of delivery share: servers, stores, and the toy service's module."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ pytest.register_assert_rewrite("devkit.conformance.store")
 from bus.local import LocalLog  # noqa: E402
 from bus.migrate import migrate  # noqa: E402
 from devkit.embedded import EmbeddedPostgres  # noqa: E402
+from devkit.servers.kafka import KafkaServer  # noqa: E402
+from devkit.servers.local import ServerUnavailable  # noqa: E402
 from libs.bus.tests.toy_delivery import ALL_TOPICS  # noqa: E402
 from libs.bus.tests.toy_stores import BOOKING, Kit, MemoryKit, PostgresKit, Server  # noqa: E402
 
@@ -79,3 +81,14 @@ async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
     await opened.create_topics(ALL_TOPICS)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A broker for all; a test that kills it starts it again."""
+    try:
+        started = KafkaServer.start(tmp_path_factory.mktemp("kafka"))
+    except ServerUnavailable as reason:
+        pytest.skip(str(reason))
+    with started:
+        yield started

@@ -13,8 +13,8 @@ from bus.kafka import KafkaLog
 from bus.port import Consumer, TopicSpec
 from bus.record import OutRecord, Record
 from devkit.conformance.polling import unique, values
-from devkit.kafka_cluster import NODES, KafkaCluster
-from devkit.kafka_server import ServerUnavailable
+from devkit.servers.kafka import ServerUnavailable
+from devkit.servers.kafka_cluster import NODES, KafkaCluster
 
 pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.asyncio, pytest.mark.timeout(180)]
 DAY = timedelta(days=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import cramjam
@@ -16,7 +16,7 @@ from bus.port import TopicSpec
 from bus.record import UNREADABLE_HEADER, Record
 from confluent_kafka import KafkaException, Producer
 from devkit.conformance.polling import drain, read_all, unique
-from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.servers.kafka import KafkaServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,16 +65,6 @@ def test_blocks_of_java_are_read_and_bounded_together() -> None:
     assert len(decoded("snappy", head + 2 * framed)) == MOST_BYTES
     with pytest.raises(Unreadable):
         decoded("snappy", head + 3 * framed)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    try:
-        started = KafkaServer.start(tmp_path_factory.mktemp("kafka"))
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
-    with started:
-        yield started
 
 
 @pytest_asyncio.fixture

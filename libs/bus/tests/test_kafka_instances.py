@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from bus.port import Consumer, Log, TopicSpec
 from bus.record import TopicPartition
 from contracts.events.base import Event
 from devkit.conformance.polling import drain, numbered, send, unique
-from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.servers.kafka import KafkaServer
 from libs.bus.tests.toy_delivery import ALL_TOPICS, GROUP, PLACED
 from runtime import crash
 from runtime.deadline import Deadline
@@ -28,16 +28,6 @@ pytestmark = [pytest.mark.xdist_group("kafka"), pytest.mark.asyncio, pytest.mark
 DAY = timedelta(days=1)
 WAITED = 6.0  # the least that a broker takes for a session
 PARTITIONS = 4
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    try:
-        started = KafkaServer.start(tmp_path_factory.mktemp("kafka"))
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
-    with started:
-        yield started
 
 
 class Logs:

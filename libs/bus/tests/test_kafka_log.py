@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -26,7 +26,7 @@ from bus.port import Log, TopicSpec
 from bus.record import UNREADABLE_HEADER, OutRecord, Record, TopicPartition
 from devkit.conformance.log import LogConformance
 from devkit.conformance.polling import drain, numbered, positions, read_all, send, unique, values
-from devkit.kafka_server import KafkaServer, ServerUnavailable
+from devkit.servers.kafka import KafkaServer
 
 pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
 DAY = timedelta(days=1)
@@ -49,16 +49,6 @@ async def join():
     await asyncio.sleep(60)
 asyncio.run(join())
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    try:
-        started = KafkaServer.start(tmp_path_factory.mktemp("kafka"))
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
-    with started:
-        yield started
 
 
 @pytest_asyncio.fixture

@@ -18,8 +18,8 @@ from bus.host import connect
 from bus.port import Log, TopicSpec
 from bus.record import OutRecord
 from devkit.conformance.polling import drain, numbered, unique, values
-from devkit.kafka_server import KafkaServer, Secured, ServerUnavailable
 from devkit.ports import free_port
+from devkit.servers.kafka import KafkaServer, Secured, ServerUnavailable
 from devkit.tls import Authority
 from runtime.settings import BadSettings, ServiceSettings, load
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devkit.local_server import LocalServer, ServerUnavailable
+from devkit.servers.local import LocalServer, ServerUnavailable
 from devkit.stack import ALL, engine, start_container, start_server
 from devkit.stack.choice import LOCAL, VARIABLE
 from devkit.stack.containers import RECIPES, ContainerServer

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import start_server
 from embedding.domain.decay import DecayedMean, Newest
 from embedding.domain.models import Answer, Campaign, Message, UserKey, Vector

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import start_server
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from devkit.history import complaints
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import Servers
 from tests.chaos.distributed.plan import LONG, SHORT
 from tests.chaos.distributed.recovery import measure, recovery_table

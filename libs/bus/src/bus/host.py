@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,12 +95,13 @@ async def connect(settings: ServiceSettings) -> Log:
 
 
 def main(spec: ServiceSpec) -> None:
-    """Run one service as this process until SIGTERM or SIGINT."""
+    """Run one service as this process until SIGTERM or SIGINT; bad settings end it with 2."""
     try:
         settings = load(spec.settings)
         uvloop.run(_run(spec, settings))
     except BadSettings as error:
-        raise SystemExit(f"{spec.name}: {error.message}") from None
+        print(f"{spec.name}: {error.message}", file=sys.stderr)
+        raise SystemExit(2) from None
     except LogRefused as error:
         raise SystemExit(f"{spec.name}: {error}") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,16 +14,13 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from devkit.ports import free_port
+from devkit.running import ProcessError, Running
 
 START_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "allinone")
 
 
-class ProcessError(AssertionError):
-    """The process did not do what was waited for; holds the end of its output."""
-
-
-class LimelightProcess:
+class LimelightProcess(Running):
     """One data directory and one port; the process on them can be started many times."""
 
     def __init__(
@@ -34,21 +30,15 @@ class LimelightProcess:
         command: Sequence[str] = COMMAND,
         environment: dict[str, str] | None = None,
     ) -> None:
+        super().__init__("limelight", data_dir.with_name(f"{data_dir.name}.out"))
         self.data_dir = data_dir
         self.port = free_port()
         self._command = tuple(command)
         self._environment = environment or {}
-        self._output = data_dir.with_name(f"{data_dir.name}.out")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self, environment: dict[str, str] | None = None, *, ready: bool = True) -> Self:
         """Start ``limelight up``; with ``ready`` wait until it says it is."""
+        self._asked = False
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, "up"],
@@ -60,48 +50,6 @@ class LimelightProcess:
         if ready:
             self.wait_until(self.ready, "to be ready", START_SECONDS)
         return self
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM, and wait for its exit status; SIGKILL if it hangs."""
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            return self._process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise ProcessError(f"did not stop on SIGTERM:\n{self.output()}") from None
-
-    def wait_for_exit(self, seconds: float) -> int:
-        """Its exit status once it has ended by itself; negative for a signal."""
-        assert self._process is not None
-        try:
-            return self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise ProcessError(f"still running after {seconds} s:\n{self.output()}") from None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Of the process, which must have been started."""
-        assert self._process is not None
-        return self._process.pid
-
-    def output(self, characters: int = 4000) -> str:
-        """The end of what it printed."""
-        text = self._output.read_text(errors="replace") if self._output.exists() else ""
-        return text[-characters:]
 
     def key(self) -> str:
         """The demo key."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,14 +14,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from devkit.child import die_with_parent
-from devkit.limelight_process import ProcessError
 from devkit.ports import free_port
+from devkit.running import ProcessError, Running
 
 READY_SECONDS = 60.0
-STOP_SECONDS = 40.0
 
 
-class ServiceProcess:
+class ServiceProcess(Running):
     """One replica: ``python -m module`` with its own ports, which it keeps over many starts."""
 
     def __init__(
@@ -34,6 +32,7 @@ class ServiceProcess:
         arguments: Sequence[str] = (),
         port: int | None = None,
     ) -> None:
+        super().__init__(module, output)
         self.module = module
         self.ops_port = port or free_port()
         self._command = [sys.executable, "-m", module, *arguments]
@@ -43,9 +42,6 @@ class ServiceProcess:
             "LIMELIGHT_OPS_PORT": str(self.ops_port),
             **environment,
         }
-        self._output = output
-        self._process: subprocess.Popen[bytes] | None = None
-        self._asked = False
 
     def start(self, **more: str) -> None:
         """Start it, with some more variables this time. It dies with this process."""
@@ -60,41 +56,6 @@ class ServiceProcess:
                 start_new_session=True,  # a Ctrl-C is for the parent, which then stops it in order
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def ask_to_stop(self) -> None:
-        """SIGTERM, without waiting; once, for a second one would kill it."""
-        if self.alive and not self._asked:
-            assert self._process is not None
-            self._process.send_signal(signal.SIGTERM)
-            self._asked = True
-
-    def stop(self) -> int:
-        """SIGTERM, and wait for its exit status. Raises ProcessError if it hangs."""
-        if self._process is None:
-            return 0
-        self.ask_to_stop()
-        try:
-            return self._process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise ProcessError(f"{self.module} hangs on SIGTERM:\n{self.output()}") from None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Of the process, which must have been started."""
-        assert self._process is not None
-        return self._process.pid
 
     def ready(self) -> bool:
         """Whether its ops port says so."""
@@ -112,11 +73,6 @@ class ServiceProcess:
                 state = "is not ready" if self.alive else "ended"
                 raise ProcessError(f"{self.module} {state}:\n{self.output()}")
             time.sleep(0.05)
-
-    def output(self, characters: int = 4000) -> str:
-        """The end of what it printed."""
-        text = self._output.read_text(errors="replace") if self._output.exists() else ""
-        return text[-characters:]
 
     def _fetched(self, path: str) -> str | None:
         try:

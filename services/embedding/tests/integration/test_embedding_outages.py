@@ -12,9 +12,9 @@ from bus.errors import Unavailable
 from bus.migrate import migrate
 from bus.stores.postgres import connect
 from devkit.embedded import EmbeddedPostgres
-from devkit.local_server import ServerUnavailable
-from devkit.milvus_server import MilvusLiteServer
 from devkit.ports import free_port
+from devkit.servers.local import ServerUnavailable
+from devkit.servers.milvus import MilvusLiteServer
 from devkit.stack import Server, start_server
 from embedding.adapters.milvus import MilvusVectorIndex
 from embedding.adapters.mongo import MongoLake

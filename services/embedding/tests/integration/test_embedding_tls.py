@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from bus.errors import Unavailable
-from devkit.milvus_server import MilvusLiteServer
+from devkit.servers.milvus import MilvusLiteServer
 from devkit.tls import Authority, Certificate, TlsProxy
 from embedding.adapters.milvus import MilvusVectorIndex
 from embedding.adapters.mongo import MongoLake

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import pytest_asyncio
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 from devkit.stack import start_container
 from embedding.adapters.memory import MemoryVectorIndex
 from embedding.adapters.milvus import MilvusVectorIndex

@@ -17,7 +17,7 @@ def clear_errors() -> Iterator[None]:
     """On what a user can mend: a message without a traceback, and status 1 (settings: 2)."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         status, message = _told(error)
         if not status:
             raise
@@ -25,7 +25,7 @@ def clear_errors() -> Iterator[None]:
         raise typer.Exit(status) from None
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _told(error: BaseException) -> tuple[int, str]:
     """Exit status and message for what is expected; status 0 for a defect.
 
     Most commands load none of these packages: they are looked at once something went wrong.

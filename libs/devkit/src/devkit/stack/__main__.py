@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from devkit.limelight_process import ProcessError
-from devkit.local_server import ServerUnavailable
+from devkit.running import ProcessError
+from devkit.servers.local import ServerUnavailable
 from devkit.stack.deployment import KEY, SERVICES, Deployment
 from devkit.stack.servers import Servers
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from devkit.kafka_server import KafkaServer
-from devkit.local_server import ServerUnavailable
-from devkit.milvus_server import MilvusLiteServer
-from devkit.mongo_server import start_mongo
-from devkit.neo4j_server import Neo4jServer
-from devkit.postgres_server import PostgresServer
-from devkit.redis_server import RedisServer
+from devkit.servers.kafka import KafkaServer
+from devkit.servers.local import ServerUnavailable
+from devkit.servers.milvus import MilvusLiteServer
+from devkit.servers.mongo import start_mongo
+from devkit.servers.neo4j import Neo4jServer
+from devkit.servers.postgres import PostgresServer
+from devkit.servers.redis import RedisServer
 from devkit.stack.containers import ContainerServer, why_unavailable
 from devkit.stack.server import Server
 

@@ -7,17 +7,17 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from docker.errors import APIError
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 
-from devkit.local_server import ServerUnavailable, listens
 from devkit.ports import free_port
+from devkit.servers.local import ServerUnavailable, listens
 from devkit.stack import engine
 from devkit.stack.images import store
+from devkit.stopping import Stopping
 
 STARTUP_TIMEOUT = 180.0
 STOP_TIMEOUT = 10
@@ -71,7 +71,7 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
-class ContainerServer:
+class ContainerServer(Stopping):
     """One container; its data last over ``kill`` and ``restart`` and are gone after ``stop``."""
 
     def __init__(self, name: str, port: int) -> None:
@@ -149,17 +149,6 @@ class ContainerServer:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what it printed."""
         return bytes(self._inner.logs(tail=lines)).decode(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def _inner(self) -> Any:

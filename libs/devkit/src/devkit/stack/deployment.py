@@ -9,14 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-from devkit.limelight_process import ProcessError
 from devkit.ports import free_port
+from devkit.running import ProcessError
 from devkit.service_process import ServiceProcess, SimulatorProcess
 from devkit.stack.servers import Servers
+from devkit.stopping import Stopping
 
 SERVICES = (
     "gateway",
@@ -29,7 +29,7 @@ SERVICES = (
 KEY = "lk_for-the-services-of-this-machine-only"
 
 
-class Deployment:
+class Deployment(Stopping):
     """One process of each service, more replicas on demand, and a simulator in place of models."""
 
     def __init__(
@@ -100,17 +100,6 @@ class Deployment:
         statuses = {service: process.stop() for service, process in self.services.items()}
         self.simulator.stop()
         return statuses
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One request to the gateway with the demo tenant's key; raises urllib's HTTPError."""

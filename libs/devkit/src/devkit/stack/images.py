@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from devkit.local_server import ServerUnavailable
+from devkit.servers.local import ServerUnavailable
 
 STORES = Path(__file__).resolve().parents[5] / "deploy" / "compose" / "stores.yml"
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?[^}]*\}")

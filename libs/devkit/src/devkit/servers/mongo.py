@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from devkit.ferretdb_server import FerretDBServer
-from devkit.local_server import LocalServer, listens
 from devkit.ports import free_port
+from devkit.servers.ferretdb import FerretDBServer
+from devkit.servers.local import LocalServer, listens
 
 
 class MongodServer(LocalServer):

@@ -13,9 +13,9 @@ import subprocess
 from importlib import resources
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable
-from devkit.maven import Jars
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer, ServerUnavailable
+from devkit.servers.maven import Jars
 
 NEO4J_VERSION = "5.26.16"
 MINIMUM_JAVA = 17
@@ -28,7 +28,9 @@ class Neo4jServer(LocalServer):
 
     def __init__(self, data_dir: Path, jars: Path, port: int) -> None:
         source = data_dir / "Server.java"
-        source.write_text(resources.files("devkit").joinpath("neo4j", "Server.java").read_text())
+        source.write_text(
+            resources.files("devkit.servers").joinpath("jars", "neo4j", "Server.java").read_text()
+        )
         options = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
         command = ["java", *options, str(source), str(data_dir), str(port)]
         log = data_dir / "logs" / "debug.log"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from devkit.kafka_server import KAFKA_VERSION, require_java
-from devkit.maven import Jars
+from devkit.servers.kafka import KAFKA_VERSION, require_java
+from devkit.servers.maven import Jars
 
 MAIN = "org.apache.kafka.connect.cli.ConnectStandalone"
 

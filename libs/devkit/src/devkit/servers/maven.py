@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from devkit.local_server import ServerUnavailable, cache_dir
+from devkit.servers.local import ServerUnavailable, cache_dir
 
 TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
 class Jars:
-    """What ``devkit/<folder>/pom.xml`` depends on, with ``<folder>.version`` set."""
+    """What ``jars/<folder>/pom.xml`` depends on, with ``<folder>.version`` set."""
 
     title: str
     folder: str
@@ -48,7 +48,7 @@ class Jars:
     def _download(self, work: Path) -> None:
         told = f"resolving {self.title} {self.version} (about {self.megabytes} MB) ..."
         print(told, file=sys.stderr, flush=True)
-        pom = resources.files("devkit").joinpath(self.folder, "pom.xml").read_text()
+        pom = resources.files("devkit.servers").joinpath("jars", self.folder, "pom.xml").read_text()
         (work / "pom.xml").write_text(pom)
         command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
         command += [f"-D{self.folder}.version={self.version}", f"-DoutputDirectory={work / 'jars'}"]

@@ -6,8 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from devkit.local_server import LocalServer, ServerUnavailable, listens
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer, ServerUnavailable, listens
 
 
 class MilvusLiteServer(LocalServer):

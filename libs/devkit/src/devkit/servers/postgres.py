@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
-from devkit.local_server import LocalServer
 from devkit.ports import free_port
+from devkit.servers.local import LocalServer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # on import it tells where it puts its lock file

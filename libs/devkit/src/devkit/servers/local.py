@@ -11,8 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from devkit.stopping import Stopping
 
 STARTUP_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
@@ -40,7 +40,7 @@ def cache_dir() -> Path:
     return found
 
 
-class LocalServer:
+class LocalServer(Stopping):
     """One process with a data directory, which it keeps across ``kill`` and ``restart``.
 
     ``stop_signal`` is what the server takes for an order to shut down without waiting for clients.
@@ -129,17 +129,6 @@ class LocalServer:
         """The last lines of its logs and of its standard output."""
         texts = [_read(path) for path in self._logs]
         return "\n".join(line for text in texts for line in text.splitlines()[-lines:])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + STARTUP_TIMEOUT

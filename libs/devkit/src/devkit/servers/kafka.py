@@ -13,9 +13,9 @@ import struct
 import subprocess
 from pathlib import Path
 
-from devkit.kafka_config import NodeConfig, Secured, random_id
-from devkit.local_server import LocalServer, ServerUnavailable
-from devkit.maven import Jars
+from devkit.servers.kafka_config import NodeConfig, Secured, random_id
+from devkit.servers.local import LocalServer, ServerUnavailable
+from devkit.servers.maven import Jars
 
 __all__ = ["KafkaServer", "Secured", "ServerUnavailable", "kafka_jars"]
 # The newest release that resolves: 4.4.0 depends on kafka-tools-api 4.4.0, which is not published.
