@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
+from devkit.running import ProcessError
 from tests.chaos.kills import short_form
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
@@ -100,7 +101,11 @@ def check_end_state(limelight: LimelightProcess) -> None:
         similar = people_behind(ada, "similar-users")
         return ada["source"] == "personal" and popular == [2] and similar == [2]
 
-    limelight.wait_until(settled, "for the lists of a calm run", 40)
+    try:
+        limelight.wait_until(settled, "for the lists of a calm run", 40)
+    except ProcessError as error:
+        lists = {user: shown(limelight, user) for user in (*PEOPLE, "stranger")}
+        raise AssertionError(f"{lists}") from error
     assert len(shown(limelight, "ada")["items"]) == 1
     hits = limelight.call("GET", f"/v1/search?q={quote(TEXT)}&kind=message&limit=20")[1]["hits"]
     assert sorted(hit["user_id"] for hit in hits) == sorted(PEOPLE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -87,10 +88,12 @@ def personal(found: dict[str, Any]) -> bool:
 
 def applied(process: ServiceProcess, topic: str) -> float:
     """How many records of a topic it has worked on."""
-    line = (
-        rf'^{RECORDS.name}\{{outcome="applied",service="[^"]+",topic="{re.escape(topic)}"\}} (.+)$'
-    )
-    return sum(map(float, re.findall(line, process.metrics(), re.MULTILINE)))
+    until = time.monotonic() + 30
+    while not (told := process.metrics()):
+        assert process.alive, process.output()
+        assert time.monotonic() < until, f"no metrics of {process.module}: {process.output()}"
+    labels = rf'outcome="applied",service="[^"]+",topic="{re.escape(topic)}"'
+    return sum(map(float, re.findall(rf"^{RECORDS.name}\{{{labels}\}} (.+)$", told, re.MULTILINE)))
 
 
 @pytest.mark.timeout(400)

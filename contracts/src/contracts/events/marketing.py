@@ -146,7 +146,9 @@ class UserEmbedded(Event):
     intents: tuple[IntentScore, ...] = ()
     campaigns: tuple[CampaignScore, ...] = ()
     heard_at: AwareDatetime = Field(description="when the platform took in what was said last")
-    embedded_at: AwareDatetime
+    embedded_at: AwareDatetime = Field(
+        description="when it was looked around; of two users' words on each other the later holds"
+    )
 
 
 class AffinityPath(Part):

@@ -53,7 +53,7 @@ async def on_conversations_recorded(
     around = await parts.surveyor.survey(list(states.values()))
     model = parts.profiles.recipe.model
     return [
-        causes[user].emit(USER_EMBEDDED, translation.user_embedded(states[user], found, model, now))
+        causes[user].emit(USER_EMBEDDED, translation.user_embedded(states[user], found, model))
         for user, found in around.items()
     ]
 

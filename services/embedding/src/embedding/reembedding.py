@@ -31,11 +31,11 @@ async def _campaigns(publisher: Publisher, campaigns: Sequence[Campaign]) -> Non
 async def _users(
     publisher: Publisher, parts: Parts, users: Sequence[tuple[UserState, Surroundings]]
 ) -> None:
-    model, now = parts.profiles.recipe.model, parts.clock.now()
+    model = parts.profiles.recipe.model
     await publisher.originate(
         USER_EMBEDDED,
         [
-            (state.user.tenant_id, translation.user_embedded(state, around, model, now))
+            (state.user.tenant_id, translation.user_embedded(state, around, model))
             for state, around in users
         ],
     )

@@ -119,9 +119,7 @@ def answer(item: Delivered[CompletionFinished]) -> Answer | None:
     )
 
 
-def user_embedded(
-    state: UserState, around: Surroundings, model: str, now: datetime
-) -> events.UserEmbedded:
+def user_embedded(state: UserState, around: Surroundings, model: str) -> events.UserEmbedded:
     """Where a user stands now."""
     return events.UserEmbedded(
         user_id=state.user.user_id,
@@ -141,7 +139,7 @@ def user_embedded(
             for each in around.likings
         ),
         heard_at=state.heard_at,
-        embedded_at=now,
+        embedded_at=around.looked_at,
     )
 
 

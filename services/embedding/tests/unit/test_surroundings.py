@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from embedding.domain.models import Campaign, Message, Surroundings, UserKey
+from embedding.adapters.memory import MemoryVectorIndex
+from embedding.domain.models import Campaign, Message, Surroundings, UserKey, UserPoint
 from embedding.domain.rules import MOST_LIKINGS, intent_vector, label, likings, wishes
 from services.embedding.tests.embedding_kit import ADA, ADA_ELSEWHERE, BEN, NOW, Kit, said
 from services.embedding.tests.lake_kit import campaign, vector
@@ -92,7 +94,7 @@ def test_the_last_message_counts_though_a_long_history_says_something_else() -> 
 def test_a_campaign_that_is_over_is_near_nobody(changes: dict[str, object]) -> None:
     kit = Kit()
     put(kit, replace(a_campaign("c", "green tea", "buy_tea"), **changes))  # type: ignore[arg-type]
-    assert survey(kit, said("green tea"))[ADA] == Surroundings()
+    assert survey(kit, said("green tea"))[ADA] == Surroundings(NOW)
 
 
 def test_an_older_state_of_a_campaign_changes_nothing() -> None:
@@ -135,7 +137,7 @@ def test_users_of_many_tenants_are_surveyed_together() -> None:
     put(kit, a_campaign("c", "green tea"))
     found = survey(kit, said("green tea"), said("tea", BEN), said("tea", ADA_ELSEWHERE))
     assert found.keys() == {ADA, BEN, ADA_ELSEWHERE}
-    assert found[ADA_ELSEWHERE] == Surroundings()
+    assert found[ADA_ELSEWHERE] == Surroundings(NOW)
     assert [each.user_id for each in found[BEN].neighbours] == ["ada"]
 
 
@@ -162,3 +164,42 @@ def test_no_more_than_so_many_are_told() -> None:
     assert len(likings(names, rows, vector(1), vector(1))) == MOST_LIKINGS
     assert len(wishes(names, rows, vector(1), vector(1))) == 20
     assert wishes(names, rows, vector(0, 1), vector(-1)) == ()
+
+
+class Gated(MemoryVectorIndex):
+    """Ben's point is put only when the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def put_users(self, points: Sequence[UserPoint]) -> None:
+        if any(point.user == BEN for point in points):
+            self.reached.set()
+            await self.gate.wait()
+        await super().put_users(points)
+
+
+def test_who_sees_the_other_has_the_newer_word() -> None:
+    """Else the word of who looked too early would hold: that the two are not alike."""
+
+    async def both() -> tuple[Surroundings, Surroundings]:
+        index = Gated()
+        kit = Kit(index=index)
+
+        async def turn(text: str, user: UserKey) -> Surroundings:
+            states = await kit.profiles.take_in([said(text, user)])
+            return (await kit.parts.surveyor.survey(list(states.values())))[user]
+
+        first = asyncio.create_task(turn("tea", BEN))
+        await index.reached.wait()
+        kit.clock.advance(1)
+        ada = await turn("green tea", ADA)
+        kit.clock.advance(1)
+        index.gate.set()
+        return ada, await first
+
+    ada, ben = asyncio.run(both())
+    assert ada.neighbours == ()
+    assert [near.user_id for near in ben.neighbours] == ["ada"]
+    assert ben.looked_at > ada.looked_at

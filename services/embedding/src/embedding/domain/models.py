@@ -151,8 +151,9 @@ class Liking:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Who and what is near a user."""
+    """Who and what is near a user, as seen at ``looked_at``."""
 
+    looked_at: datetime
     neighbours: tuple[Near, ...] = ()
     wishes: tuple[Wish, ...] = ()
     likings: tuple[Liking, ...] = ()

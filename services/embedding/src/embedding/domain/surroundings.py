@@ -96,7 +96,12 @@ class Catalogs:
 
 @dataclass(frozen=True)
 class Surveyor:
-    """Looks around users once they have moved."""
+    """Looks around users once they have moved.
+
+    Of two who move at once, each in a process of its own, the one that looks later sees both. So
+    the time of looking, which is after the moving and before the search, tells whose word about the
+    two is the newer one. The clocks of replicas have to agree as closely as two such searches.
+    """
 
     index: VectorIndex
     catalogs: Catalogs
@@ -110,10 +115,11 @@ class Surveyor:
         found: dict[UserKey, Surroundings] = {}
         for tenant_id, own in by_tenant.items():
             catalog = await self.catalogs.of(tenant_id)
+            looked_at = self.catalogs.clock.now()
             near = await self._nearest(tenant_id, own)
             for state in own:
                 around = near.get(state.user, ())
-                found[state.user] = Surroundings(around, *catalog.near(state))
+                found[state.user] = Surroundings(looked_at, around, *catalog.near(state))
         return found
 
     async def _nearest(
