@@ -14,6 +14,7 @@ from devkit.servers.mongo import start_mongo
 from devkit.servers.neo4j import Neo4jServer
 from devkit.servers.postgres import PostgresServer
 from devkit.servers.redis import RedisServer
+from devkit.stack import engine
 from devkit.stack.containers import ContainerServer, why_unavailable
 from devkit.stack.server import Server
 
@@ -42,7 +43,8 @@ def start_server(name: str, folder: Path) -> Server:
         _tell(f"{name} is a container, {server.name}")
     else:
         server = LOCAL[name](folder)
-        _tell(f"{name} is a local process, {server.name}: {missing}")
+        if engine.why_not() is None:  # who has no engine expects nothing else
+            _tell(f"{name} is a local process, {server.name}: {missing}")
     return server
 
 

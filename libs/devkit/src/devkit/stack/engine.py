@@ -10,6 +10,8 @@ from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 from testcontainers.core.config import testcontainers_config
 
+_NO_SOCKET = "No such file or directory"
+
 
 @cache
 def why_not() -> str | None:
@@ -18,7 +20,8 @@ def why_not() -> str | None:
         client = docker.from_env(timeout=5)
         client.ping()
     except (DockerException, RequestException) as error:
-        return f"no container engine answers ({_first_line(error)})"
+        told = _first_line(error)
+        return "no container engine runs here" if _NO_SOCKET in told else f"no engine: {told}"
     client.close()
     if not client.api.base_url.startswith("http+docker://"):
         return "the container engine is on another machine"
