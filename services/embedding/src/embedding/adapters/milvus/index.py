@@ -46,7 +46,10 @@ _BUSY = {NO_CONNECTION, ErrorCode.RATE_LIMIT, ErrorCode.FORCE_DENY}
 
 
 class MilvusVectorIndex:
-    """``consistency``: how soon what was put is found; a few seconds later is soon enough.
+    """``consistency``: how soon a text that was put is found; a few seconds later is soon enough.
+
+    Users are found at once: of two who are placed at the same time, the search that begins later
+    has to see both, or nobody would ever say that they are near.
 
     ``ca_file`` (PEM) takes the place of the system's CAs for an ``https`` URI.
     """
@@ -129,7 +132,7 @@ class MilvusVectorIndex:
 
     def _connected(self) -> MilvusClient:
         client = MilvusClient(self._uri, token=self._token, timeout=SECONDS, **self._trust)
-        create(client, self._users, users_schema(self._dimensions), self._consistency)
+        create(client, self._users, users_schema(self._dimensions), "Strong")
         create(client, self._texts, texts_schema(self._dimensions), self._consistency)
         return client
 
