@@ -10,8 +10,7 @@ from typing import Any
 from unittest import mock
 from uuid import UUID
 
-from bus import apply, batch_consumer, tracing
-from bus.apply import TransactionalApply
+from bus import apply, intake, tracing
 from bus.outbox import Outbox, OutboxRow
 from bus.port import Consumer, Log, Producer, RebalanceListener, TopicSpec
 from bus.record import OutRecord, Record, TopicPartition
@@ -22,9 +21,9 @@ from tests.load.stores import Analyses, Analysis, Kit
 
 # Synchronous parts of the bus that no port separates, and what they are called in the table.
 _FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
-    (batch_consumer, "decode", "decode"),
+    (intake, "decode", "decode"),
     (apply, "derive", "derive outputs"),
-    (TransactionalApply, "_count", "metrics"),
+    (apply, "count_processed", "metrics"),
     (tracing, "start_process", "spans"),
     (tracing, "start_send", "spans"),
     (tracing, "traceparent_of", "spans"),
