@@ -92,12 +92,12 @@ def clocks(deployment: Deployment) -> dict[str, float]:
     pids = {name: process.pid for name, process in deployment.services.items()}
     pids["simulator"] = deployment.simulator.pid
     pids |= {server.name: server.pid for server in deployment.servers}
-    return {name: _cpu(psutil.Process(pid)) for name, pid in pids.items()}
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = [process.cpu_times(), *(each.cpu_times() for each in process.children(recursive=True))]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+    families = {
+        name: [process, *process.children(recursive=True)]
+        for name, pid in pids.items()
+        for process in [psutil.Process(pid)]
+    }
+    return {name: sum(map(visibility.cpu_seconds, own)) for name, own in families.items()}
 
 
 def slow(replicas: int) -> float:

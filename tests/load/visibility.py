@@ -75,7 +75,7 @@ class Watched:
 
     def cpu(self) -> tuple[float, float]:
         """CPU seconds so far: of the process, of its children."""
-        return _cpu(self._process), sum(map(_cpu, self._family()))
+        return cpu_seconds(self._process), sum(map(cpu_seconds, self._family()))
 
     def _family(self) -> list[psutil.Process]:
         """Servers with the processes they made, e.g. one for each connection of PostgreSQL."""
@@ -153,7 +153,7 @@ def _mentions(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def _cpu(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
     """Its own seconds, and those of children that ended."""
     try:
         times = process.cpu_times()

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from contracts.telemetry import EVENT_AGE
 from devkit.service_process import ServiceProcess
-from devkit.stack import SERVICES, Deployment, Servers
+from devkit.stack import SERVICES, Servers
 from prometheus_client.parser import text_string_to_metric_families
 from tests.chaos.distributed.faults import Scene, Tell
-from tests.chaos.distributed.gate import Gate
-from tests.chaos.distributed.plan import TRUTH, Plan
-from tests.chaos.distributed.run import environment
+from tests.chaos.distributed.plan import Plan
+from tests.chaos.distributed.run import deployed
 from tests.chaos.distributed.traffic import Traffic
 from tests.load.markdown import table
 
@@ -48,12 +47,7 @@ class Recovery:
 def measure(plan: Plan, folder: Path, servers: Servers, tell: Tell) -> list[Recovery]:
     """Kill each service once while a steady stream of work is offered."""
     with ExitStack() as running:
-        gate = running.enter_context(Gate())
-        deployment = running.enter_context(
-            Deployment(folder, servers, simulated=TRUTH, environment=environment(gate, plan))
-        )
-        gate.target = deployment.simulator.ops_port
-        deployment.start()
+        gate, deployment = deployed(plan, folder, servers, running)
         scene = Scene(deployment, servers, gate, plan, tell)
         traffic = Traffic(deployment.gateway_port, "recovery", plan.seed, plan.people_pause)
         traffic.start()

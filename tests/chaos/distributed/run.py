@@ -60,15 +60,22 @@ def environment(gate: Gate, plan: Plan) -> dict[str, str]:
     }
 
 
+def deployed(
+    plan: Plan, folder: Path, servers: Servers, running: ExitStack
+) -> tuple[Gate, Deployment]:
+    """Every service, started, with the gate between the llm-executor and the simulator."""
+    gate = running.enter_context(Gate())
+    deployment = running.enter_context(
+        Deployment(folder, servers, simulated=TRUTH, environment=environment(gate, plan))
+    )
+    gate.target = deployment.simulator.ops_port
+    return gate, deployment.start()
+
+
 def run(plan: Plan, folder: Path, servers: Servers, tell: Tell) -> Outcome:
     """Work, break, settle, stop, and read everything."""
     with ExitStack() as running:
-        gate = running.enter_context(Gate())
-        deployment = running.enter_context(
-            Deployment(folder, servers, simulated=TRUTH, environment=environment(gate, plan))
-        )
-        gate.target = deployment.simulator.ops_port
-        deployment.start()
+        gate, deployment = deployed(plan, folder, servers, running)
         return _Run(plan, servers, deployment, gate, tell).whole()
 
 

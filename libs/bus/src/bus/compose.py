@@ -7,7 +7,7 @@ Who reads a public topic gets a directory of the tenants: its own, or the one th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contracts.topics import Topic
@@ -48,27 +48,12 @@ async def transactional(
     """A service whose effects live in one transactional store (R3): consumer, relay, pruner."""
     clock = clock or SystemClock()
     topics = [item.topic for item in subscriptions]
-    known, own = _directory(log, topics, tenants)
-    dead_letters = await _dead_letters(log, name, clock, policy)
     apply = TransactionalApply(name, store, bind, subscriptions, clock)
-    consumer = BatchConsumer(
-        log=log,
-        group=name,
-        intake=Intake(topics, known),
-        apply=apply,
-        dead_letters=dead_letters,
-        policy=policy,
+    service = await convergent(
+        name, log, outbox, topics, apply, clock=clock, policy=policy, tenants=tenants
     )
-    relay = Relay(name, outbox, log)
-    parts: list[Component] = [
-        relay,
-        *own,
-        consumer,
-        lag_meter(log, name, topics),
-        pruner(name, store, inbox_retention(topics), clock),
-    ]
-    replays = Replays(log, name, _named(topics), apply, dead_letters, known)
-    return Service(parts, {"consumer": consumer.healthy, "relay": relay.healthy}, replays)
+    prune = pruner(name, store, inbox_retention(topics), clock)
+    return replace(service, components=[*service.components, prune])
 
 
 async def convergent(

@@ -13,7 +13,6 @@ import threading
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import trustme
@@ -23,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+
+from devkit.stopping import Stopping
 
 # What a PostgreSQL client sends first when it wants TLS, and the answer that it may begin.
 _SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
@@ -65,7 +66,7 @@ class Authority:
         return Certificate(paths["chain"], paths["key"], paths["both"])
 
 
-class TlsProxy:
+class TlsProxy(Stopping):
     """Listens on a loopback port of its own, in a thread of its own, while it is entered.
 
     ``target`` is a port or a Unix socket. ``postgres``: clients ask for TLS in PostgreSQL's
@@ -91,12 +92,8 @@ class TlsProxy:
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """Close every connection."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
