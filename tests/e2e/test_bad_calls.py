@@ -131,7 +131,7 @@ def test_a_cancelled_run_stops_its_calls_and_says_how_many(bad: LimelightProcess
         progress = bad.call("GET", f"/v1/visibility/runs/{run_id}")[1]["progress"]
         return bool(progress["analyzed"])
 
-    bad.wait_until(under_way, "for the first answers", 20)
+    bad.wait_until(under_way, "for the first answers", 60)
     status, run = bad.call("POST", f"/v1/visibility/runs/{run_id}/cancel")
     assert (status, run["cancelled_at"] is not None) == (202, True)
     report = bad.finished_report(run_id)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pytest
@@ -20,6 +20,8 @@ from devkit.marketing import CAMPAIGNS, sample
 Json = dict[str, Any]
 PEOPLE = 60
 REPAIR = "My machine leaks at the gasket, can you repair it?"
+SECONDS = 60.0
+T = TypeVar("T")
 
 
 class Shop:
@@ -63,23 +65,40 @@ class Shop:
         found: Json = self.ok("GET", f"/v1/recommendations/{quote(user, safe='')}?limit={limit}")
         return found
 
-    def until(self, user: str, ready: Callable[[Json], bool], seconds: float = 30) -> Json:
-        found: Json = {}
+    def until(self, user: str, ready: Callable[[Json], bool]) -> Json:
+        """The recommendations of a user once they are as they should become."""
+        what = f"for the recommendations of {user}"
+        return self._until(lambda: self.shown(user), ready, what)
+
+    def hits_until(
+        self, question: str, ready: Callable[[list[Json]], bool], limit: int = 50
+    ) -> list[Json]:
+        """What a search finds once it is what it should become."""
+        path = f"/v1/search?q={quote(question)}&limit={limit}"
+        return self._until(lambda: list(self.ok("GET", path)["hits"]), ready, f"for {question!r}")
+
+    def _until(self, ask: Callable[[], T], ready: Callable[[T], bool], what: str) -> T:
+        """Every service has its own pace: what one has done says nothing of the others."""
+        found: list[T] = []
 
         def changed() -> bool:
-            found.clear()
-            found.update(self.shown(user))
-            return ready(found)
+            found[:] = [ask()]
+            return ready(found[0])
 
         try:
-            self.limelight.wait_until(changed, f"for the recommendations of {user}", seconds)
+            self.limelight.wait_until(changed, what, SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{found}\n{error}") from error
-        return found
+        return found[0]
 
 
 def known(found: Json) -> bool:
     return bool(found["source"] != "popular")
+
+
+def repaired(found: Json) -> bool:
+    """Whether what is shown fits somebody who asked for a repair."""
+    return known(found) and "service-plan" in ids(found)[:3]
 
 
 def ids(found: Json) -> list[str]:
@@ -92,14 +111,17 @@ def shop(limelight: LimelightProcess) -> Shop:
     return Shop(limelight)
 
 
+def said_by(hits: list[Json]) -> set[str]:
+    return {hit["user_id"] for hit in hits}
+
+
 def test_from_words_to_recommendations(shop: Shop) -> None:
     shop.put_campaigns()
     shop.people()
     assert shop.shown("nobody")["source"] == "popular"
 
     shop.say("ada", REPAIR)
-    found = shop.until("ada", known)
-    assert "service-plan" in ids(found)[:3]
+    found = shop.until("ada", repaired)
     assert all(item["reasons"] for item in found["items"][:3])
     assert "user-" not in json.dumps(found["items"])  # nobody is named to anybody
     assert datetime.fromisoformat(found["as_of"]) > datetime.now(UTC) - timedelta(minutes=1)
@@ -108,13 +130,15 @@ def test_from_words_to_recommendations(shop: Shop) -> None:
     shop.engage("ada", first, "conversion")
     shop.until("ada", lambda now: first not in ids(now))
 
-    hits = shop.ok("GET", f"/v1/search?q={quote('something is broken')}&limit=3")["hits"]
-    assert any("broken" in hit["text"] or "leaks" in hit["text"] for hit in hits)
+    def of_repairs(hits: list[Json]) -> bool:
+        return any("broken" in hit["text"] or "leaks" in hit["text"] for hit in hits)
+
+    shop.hits_until("something is broken", of_repairs, limit=3)
+    assert "ada" in said_by(shop.hits_until(REPAIR, lambda hits: True))
 
     shop.ok("DELETE", "/v1/users/ada")
-    shop.until("ada", lambda now: now["source"] == "popular")
-    hits = shop.ok("GET", f"/v1/search?q={quote(REPAIR)}&limit=50")["hits"]
-    assert "ada" not in {hit["user_id"] for hit in hits}
+    shop.until("ada", lambda now: not known(now))
+    shop.hits_until(REPAIR, lambda hits: "ada" not in said_by(hits))
 
 
 def test_what_others_do_reaches_those_who_say_the_same(shop: Shop) -> None:
@@ -134,13 +158,13 @@ def test_a_campaign_that_ends_is_gone_at_once(shop: Shop) -> None:
     shop.put_campaigns()
     shop.people(20)
     shop.say("ben", "Do you have fresh beans?")
-    found = shop.until("ben", known)
+    found = shop.until("ben", lambda now: known(now) and len(ids(now)) > 1)
     first = ids(found)[0]
     campaign = next(item for item in CAMPAIGNS if item["campaign_id"] == first)
     shop.put(**{**campaign, "budget": "exhausted"})
-    shop.until("ben", lambda now: first not in ids(now), seconds=5)
+    shop.until("ben", lambda now: first not in ids(now))
     shop.ok("DELETE", f"/v1/campaigns/{ids(found)[1]}")
-    shop.until("ben", lambda now: ids(found)[1] not in ids(now), seconds=5)
+    shop.until("ben", lambda now: ids(found)[1] not in ids(now))
 
 
 def test_an_engagement_may_come_before_its_campaign(shop: Shop) -> None:
@@ -158,9 +182,12 @@ def test_what_is_sent_twice_counts_once(shop: Shop) -> None:
     for _ in range(3):
         shop.say("eve", REPAIR, sent_at=at)
         shop.engage("eve", "tea-garden", "click")
+    shop.say("eve", "Which oolong should I try?")  # behind the others: a user's words keep order
+
+    hits = shop.hits_until(REPAIR, lambda hits: any("oolong" in hit["text"] for hit in hits))
+
+    assert [hit["text"] for hit in hits].count(REPAIR) == 1
     shop.until("eve", known)
-    hits = shop.ok("GET", f"/v1/search?q={quote(REPAIR)}&limit=20&kind=message")["hits"]
-    assert len(hits) == 1
 
 
 @pytest.mark.parametrize(
@@ -202,11 +229,10 @@ def test_recommendations_survive_a_kill(shop: Shop) -> None:
     shop.put_campaigns()
     shop.people(10)
     shop.say("ida", REPAIR)
-    shop.until("ida", known)
+    shop.until("ida", repaired)
     shop.limelight.kill()
     shop.limelight.start()
-    after = shop.until("ida", known, seconds=5)
-    assert "service-plan" in ids(after)[:3]
+    shop.until("ida", repaired)
     shop.say("jon", REPAIR)
     shop.until("jon", known)
 
@@ -251,9 +277,13 @@ def test_producers_outside_publish_the_same_three(shop: Shop) -> None:
     shop.until("kim", lambda found: "from-outside" in ids(found) and known(found))
     shown = shop.ok("GET", "/v1/campaigns/from-outside")
     assert shown["title"] == offer["title"]
+    shop.limelight.wait_until(lambda: rejected(shop), "for what cannot be read", SECONDS)
+
+
+def rejected(shop: Shop) -> bool:
+    """Whether the campaign under another's key and the hug are where bad records go."""
     listed = shop.limelight.run("dlq", "list").stdout
-    assert "wrong-key" in listed or CAMPAIGN_CHANGED.name in listed
-    assert ENGAGEMENT_RECORDED.name in listed
+    return CAMPAIGN_CHANGED.name in listed and ENGAGEMENT_RECORDED.name in listed
 
 
 async def _put(data_dir: Path, *records: OutRecord) -> None:

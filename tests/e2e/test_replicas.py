@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from contracts.telemetry import RECORDS
@@ -86,6 +87,16 @@ def personal(found: dict[str, Any]) -> bool:
     return bool(found["source"] != "popular")
 
 
+def repaired(found: dict[str, Any]) -> bool:
+    """Whether what is shown fits somebody who asked for a repair."""
+    shown = [item["campaign_id"] for item in found["items"]]
+    return personal(found) and "service-plan" in shown[:3]
+
+
+def said_by(found: dict[str, Any]) -> set[str]:
+    return {hit["user_id"] for hit in found["hits"]}
+
+
 def applied(process: ServiceProcess, topic: str) -> float:
     """How many records of a topic it has worked on."""
     until = time.monotonic() + 30
@@ -106,12 +117,12 @@ def test_from_words_to_recommendations(pairs: Pairs) -> None:
     ours.call(
         "POST", "/v1/conversations", {"conversation_id": "c", "user_id": "ada", "text": REPAIR}
     )
-    found = ours.until(LIST, personal)
-    assert "service-plan" in [item["campaign_id"] for item in found["items"]][:3]
+    ours.until(LIST, repaired)
 
-    assert len(ours.call("GET", "/v1/search?q=broken+machine&limit=3")["hits"]) == 3
+    ours.until("/v1/search?q=broken+machine&limit=3", lambda found: len(found["hits"]) == 3)
     ours.call("DELETE", "/v1/users/ada")
     ours.until(LIST, lambda now: not personal(now))
+    ours.until(f"/v1/search?q={quote(REPAIR)}&limit=50", lambda found: "ada" not in said_by(found))
 
 
 @pytest.mark.timeout(400)

@@ -13,7 +13,8 @@ import psutil
 from devkit.limelight_process import LimelightProcess
 from devkit.reports import named_in
 
-FROZEN_SECONDS = 3.0
+FROZEN_SECONDS = 5.0
+LONG = "2.5"  # half of it, and more than a busy machine makes of itself
 RUN = {
     "brands": [{"name": "Quillnote"}],
     "prompts": ["One?", "Two?", "Three?"],
@@ -36,8 +37,8 @@ def frozen(data_dir: Path) -> Iterator[None]:
             process.send_signal(signal.SIGCONT)
 
 
-def lags_over_a_second(limelight: LimelightProcess) -> float:
-    """How many timers of the loop came more than a second late."""
+def long_lags(limelight: LimelightProcess) -> float:
+    """How many timers of the loop came late by more than half of the time it was frozen."""
     text = limelight.ops("/metrics")[1]
     name = "limelight_event_loop_lag_seconds"
 
@@ -46,13 +47,13 @@ def lags_over_a_second(limelight: LimelightProcess) -> float:
         assert found is not None
         return float(found[1])
 
-    within = value(rf'^{name}_bucket{{le="1.0",service="allinone"}} (\S+)$')
+    within = value(rf'^{name}_bucket{{le="{LONG}",service="allinone"}} (\S+)$')
     return value(rf'^{name}_count{{service="allinone"}} (\S+)$') - within
 
 
 def test_the_loop_runs_while_postgresql_hangs(limelight: LimelightProcess) -> None:
     limelight.start()
-    before = lags_over_a_second(limelight)
+    before = long_lags(limelight)
     _, accepted = limelight.call("POST", "/v1/visibility/runs", RUN)
     with frozen(limelight.data_dir):
         until = time.monotonic() + FROZEN_SECONDS
@@ -63,4 +64,4 @@ def test_the_loop_runs_while_postgresql_hangs(limelight: LimelightProcess) -> No
     report = limelight.finished_report(accepted["run_id"])
     assert report["state"] == "completed"
     assert set(named_in(report).values()) >= {(30, 30)}
-    assert lags_over_a_second(limelight) == before
+    assert long_lags(limelight) == before

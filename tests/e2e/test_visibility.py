@@ -122,7 +122,7 @@ def test_stored_answers_are_analysed_again_without_a_call(running: LimelightProc
     def done() -> bool:
         return bool(running.call("GET", f"{path}/report")[1]["analysis"]["analyzed"])
 
-    running.wait_until(done, "for the reanalysis", 20)
+    running.wait_until(done, "for the reanalysis", 60)
     assert named_in(running.call("GET", f"{path}/report")[1]) == {"Papertrail": (1, 1)}
     old = running.call("GET", f"{path}/report?revision=1")[1]
     assert named_in(old)["Quillnote"] == (1, 1)
