@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest_asyncio
 from bus.apply import Batch
 from bus.compose import Lane, listening, publishing
 from bus.dead_letter import dlq_fields
+from bus.errors import Permanent
 from bus.host import Service
 from bus.intake import Intake
 from bus.lag import lag
@@ -83,6 +85,13 @@ class Ear:
         return ()
 
 
+class Deaf(Ear):
+    """A release that cannot take any."""
+
+    async def hear(self, batch: Batch[EngagementRecorded]) -> Sequence[object]:
+        raise Permanent("wrong release")
+
+
 async def made(log: LocalLog | FakeLog, ear: Ear) -> Service:
     clock = SystemClock()
     lane = Lane("users", [Reaction(ENGAGEMENT_RECORDED, ear.hear)])  # type: ignore[arg-type]
@@ -122,16 +131,37 @@ async def test_only_tenants_that_there_are_reach_a_handler(log: LocalLog) -> Non
     await service.stop(Deadline(5))
 
 
-async def test_a_flood_for_nobody_halts_nothing(log: LocalLog) -> None:
+def nonsense(number: int) -> OutRecord:
+    body = json.dumps({"kind": "hug", "number": number, "tenant_id": "acme"})
+    return OutRecord(ENGAGEMENT_RECORDED.name, b"ada", body.encode())
+
+
+@pytest.mark.parametrize("bad", [lambda number: click("nobody", number), nonsense])
+async def test_a_flood_from_outside_halts_nothing(
+    log: LocalLog, bad: Callable[[int], OutRecord]
+) -> None:
     ear = Ear()
     await announce(log, "acme")
     service = await made(log, ear)
     await service.start()
-    await send(log, [*(click("nobody", n) for n in range(300)), click("acme", 1)])
+    await send(log, [*map(bad, range(300)), click("acme", 1)])
     await no_lag(log)
     assert ear.heard == ["e-1"]
     assert await service.checks["consumer-users"]()
     assert len(await read_all(log, DLQ)) == 300
+    await service.stop(Deadline(5))
+
+
+async def test_what_its_own_handler_refuses_halts_it_on_a_public_topic_too(log: LocalLog) -> None:
+    await announce(log, "acme")
+    service = await made(log, Deaf())
+    await service.start()
+    await send(log, [click("acme", n) for n in range(60)])
+
+    async def halted() -> bool:
+        return not await service.checks["consumer-users"]()
+
+    await until(halted, "halted")
     await service.stop(Deadline(5))
 
 

@@ -20,17 +20,20 @@ from bus.record import Headers, OutRecord, Record
 _log = logger(__name__)
 PREFIX = "dlq-"
 MESSAGE_CHARS = 1000
-UNKNOWN_TENANT = "unknown-tenant"
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record on its way to the DLQ. ``reason`` is a stable code, ``message`` for people."""
+    """A record on its way to the DLQ. ``reason`` is a stable code, ``message`` for people.
+
+    ``from_outside``: it came from a topic that anybody may write to, and could not be read.
+    """
 
     record: Record
     reason: str
     message: str
     attempts: int
+    from_outside: bool = False
 
 
 class FailureLimit:
@@ -83,8 +86,8 @@ class DeadLetters:
             ConsumerHalted: the rejected share is past its limit; nothing was written.
             LogUnavailable: not acknowledged; burying again may write a second copy.
         """
-        # That a tenant does not exist is no defect here, and no reason to halt for all others.
-        counted = sum(item.reason != UNKNOWN_TENANT for item in rejected)
+        # What one producer outside gets wrong is no defect here, and must not halt all the others.
+        counted = sum(not item.from_outside for item in rejected)
         self._guard(counted, applied)
         try:
             await self._write(rejected)

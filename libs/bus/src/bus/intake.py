@@ -8,12 +8,13 @@ from contracts.events.base import Event
 from contracts.topics import Topic
 
 from bus.codec import Delivered, decode
-from bus.dead_letter import UNKNOWN_TENANT, Rejected
+from bus.dead_letter import Rejected
 from bus.errors import Poison
 from bus.record import Record
 from bus.tenants import TenantDirectory
 
 SHOWN_CHARS = 80
+UNKNOWN_TENANT = "unknown-tenant"
 
 
 class Intake:
@@ -46,7 +47,7 @@ class Intake:
             try:
                 decoded.append(decode(self.topics, record))
             except Poison as poison:
-                rejected.append(Rejected(record, poison.reason, str(poison), 1))
+                rejected.append(self._unreadable(record, poison))
         strangers = self._strangers(decoded)
         if strangers and self.tenants is not None:
             await self.tenants.catch_up()
@@ -56,6 +57,9 @@ class Intake:
             unknown = {id(item) for item in strangers}
             decoded = [item for item in decoded if id(item) not in unknown]
         return decoded, rejected
+
+    def _unreadable(self, record: Record, poison: Poison) -> Rejected:
+        return Rejected(record, poison.reason, str(poison), 1, record.topic in self._open)
 
     def _strangers(self, decoded: Sequence[Delivered[Event]]) -> list[Delivered[Event]]:
         tenants = self.tenants
@@ -74,4 +78,4 @@ def _refused(item: Delivered[Event]) -> Rejected:
         f"tenant {shown!r} does not exist: correct ce_tenantid (without ce_* headers the body's "
         "tenant_id), or make the tenant first with POST /v1/tenants or limelight tenants create"
     )
-    return Rejected(item.record, UNKNOWN_TENANT, message, 1)
+    return Rejected(item.record, UNKNOWN_TENANT, message, 1, from_outside=True)
