@@ -141,6 +141,14 @@ def test_from_words_to_recommendations(shop: Shop) -> None:
     shop.hits_until(REPAIR, lambda hits: "ada" not in said_by(hits))
 
 
+def test_a_campaign_that_comes_later_reaches_who_has_spoken(shop: Shop) -> None:
+    shop.say("zoe", REPAIR)
+    shop.hits_until(REPAIR, lambda hits: "zoe" in said_by(hits))
+    shop.put("mending", title="Repair at home", intents=["repair"])
+    found = shop.until("zoe", lambda now: known(now) and ids(now) == ["mending"])
+    assert any(reason["kind"] == "intent" for reason in found["items"][0]["reasons"])
+
+
 def test_what_others_do_reaches_those_who_say_the_same(shop: Shop) -> None:
     """Somebody whose neighbours engage is refreshed, although they did nothing themselves."""
     shop.put("new-offer", title="Something quite unrelated to any words")

@@ -227,9 +227,9 @@ CAMPAIGN_EMBEDDED = Topic(
     name="campaign.embedded.v1",
     event=CampaignEmbedded,
     key="campaign_id",
-    purpose="The vector of a campaign, by which alike ones are told.",
+    purpose="The vector of a campaign, by which alike ones and those near to it are told.",
     producers=("embedding",),
-    consumers=("recommender",),
+    consumers=("recommender", "embedding"),
     retention=None,
     tenant_in_key=True,
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from bus.dead_letter import without_dlq
-from bus.errors import Permanent, Transient, Unavailable
+from bus.errors import Permanent, TooEarly, Transient, Unavailable
 from bus.local import LocalLog
 from bus.record import TopicPartition
 from contracts.telemetry import CONSUMER_HALTED, DEAD_LETTERS, RECORDS
@@ -192,6 +192,21 @@ async def test_what_is_unavailable_is_waited_for(log: LocalLog, kit: Kit) -> Non
         desk.failing.clear()
         await settled(log, kit)
     assert (await kit.booked())[stuck] == [1, 2, 3]
+    assert await read_all(log, DLQ) == []
+
+
+@pytest.mark.asyncio
+async def test_what_comes_too_early_waits_until_it_is_due(log: LocalLog, kit: Kit) -> None:
+    """However often, and those behind it; records of other partitions do not."""
+    early, beside = apart(2)
+    desk = Desk(failing={1: failing_for_ever(TooEarly("not due", retry_after=0.05))})
+    await send(log, [order(early, 1), order(early, 2), order(beside, 3)])
+    async with running(log, kit, desk, quick(attempts=3)):
+        await until(lambda: _seen(desk, (early, 1), 12), "looked at more often than attempts allow")
+        assert await kit.booked() == {beside: [3]}
+        desk.failing.clear()
+        await settled(log, kit)
+    assert await kit.booked() == {early: [1, 2], beside: [3]}
     assert await read_all(log, DLQ) == []
 
 

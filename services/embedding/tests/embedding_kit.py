@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from embedding.adapters.memory import MemoryLake, MemoryVectorIndex
+from embedding.domain.audience import Audience
 from embedding.domain.models import Message, UserKey, Vector
 from embedding.domain.ports import Lake, VectorIndex
 from embedding.domain.profiles import Profiles
 from embedding.domain.rules import message_uuid
 from embedding.domain.searching import Archive
 from embedding.domain.states import Recipe
-from embedding.domain.surroundings import Catalogs, Surveyor
+from embedding.domain.surroundings import FRESH, Catalogs, Surveyor
 from embedding.handlers import Parts
 from runtime.clock import HeldClock
 
@@ -58,6 +59,7 @@ class Kit:
         *,
         half_life: timedelta = MONTH,
         model: str = "words@1",
+        fresh: timedelta = FRESH,
     ) -> None:
         self.memory = MemoryLake()
         self.vectors = MemoryVectorIndex()
@@ -67,10 +69,13 @@ class Kit:
         self.words = WordCounts(model)
         recipe = Recipe(model, half_life)
         self.profiles = Profiles(self.lake, self.index, self.words, recipe, self.clock)
-        self.catalogs = Catalogs(self.lake, self.words, self.clock)
+        self.catalogs = Catalogs(self.lake, self.words, self.clock, fresh)
         archive = Archive(self.lake, self.index, self.words)
         surveyor = Surveyor(self.index, self.catalogs, 50)
-        self.parts = Parts(self.profiles, surveyor, self.catalogs, archive, archive, self.clock)
+        audience = Audience(self.profiles, surveyor)
+        self.parts = Parts(
+            self.profiles, surveyor, self.catalogs, audience, archive, archive, self.clock
+        )
 
 
 def said(text: str, user: UserKey = ADA, name: str | None = None, **changes: Any) -> Message:

@@ -111,6 +111,9 @@ class CampaignEmbedded(Event):
     model: Annotated[str, Field(min_length=1)] = Field(description="name@version")
     vector: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="length 1")
     changed_at: AwareDatetime
+    meaning_changed: bool = Field(
+        default=True, description="other words or intents than before: who is near is looked for"
+    )
 
 
 class Neighbour(Part):
@@ -136,7 +139,10 @@ class CampaignScore(Part):
 
 
 class UserEmbedded(Event):
-    """A user's vector has moved: who is near now. A higher ``version`` replaces a lower one."""
+    """Who and what is near a user now, who has spoken or whom a new campaign concerns.
+
+    A higher ``version`` replaces a lower one.
+    """
 
     user_id: GivenId
     version: Annotated[int, Field(ge=1)]

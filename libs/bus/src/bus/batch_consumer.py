@@ -22,7 +22,7 @@ from runtime.tasks import Background, wait_for
 from bus.apply import Apply, Batch
 from bus.codec import Delivered
 from bus.dead_letter import DeadLetters, Rejected
-from bus.errors import ConsumerHalted, Fenced, LogUnavailable, Unavailable
+from bus.errors import ConsumerHalted, Fenced, LogUnavailable, TooEarly, Unavailable
 from bus.failpoint import hit
 from bus.intake import Intake
 from bus.port import Consumer, Log
@@ -181,11 +181,12 @@ class BatchConsumer:
     def _wait(
         self, decoded: Batch[Event], error: Unavailable
     ) -> dict[TopicPartition, list[Record]]:
-        """Something is down: every partition waits on its own, no attempt is spent."""
+        """Something is down, or it is too early: partitions wait, no attempt is spent."""
         stuck: dict[TopicPartition, list[Record]] = {}
         for item in decoded:
             stuck.setdefault(item.record.source, []).append(item.record)
-        _log.warning("waiting", group=self._group, records=len(decoded), error=str(error))
+        log = _log.debug if isinstance(error, TooEarly) else _log.warning
+        log("waiting", group=self._group, records=len(decoded), error=str(error))
         for partition, records in stuck.items():
             self._hold(partition, records, self._policy.verdict(error, 2).delay)
         return stuck

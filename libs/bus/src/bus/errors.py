@@ -2,8 +2,9 @@
 
 ``Transient`` is tried again in place with back-off and ends in the DLQ when its attempts run
 out. ``Unavailable`` is a transient failure of something every record needs (a store, the log,
-a provider): the partition waits without spending attempts. ``Permanent`` and ``Poison`` go to
-the DLQ at once; poison is a record that could not even be decoded.
+a provider): the partition waits without spending attempts, as it does for ``TooEarly``.
+``Permanent`` and ``Poison`` go to the DLQ at once; poison is a record that could not even be
+decoded.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ class Transient(BusError):
 
 class Unavailable(Transient):
     """A shared dependency is down: wait for it, spend no attempts."""
+
+
+class TooEarly(Unavailable):
+    """Nothing is wrong, but ``retry_after`` seconds have to pass before the record is due."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class LogUnavailable(Unavailable):

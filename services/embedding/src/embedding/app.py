@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bus.codec import Emit
 from bus.compose import Lane, publishing
 from bus.host import Service, ServiceSpec, connect
 from bus.migrate import migrate
+from bus.outbox import derive
 from bus.port import Log
 from bus.publishing import Publisher, Reaction
 from bus.retry import RetryPolicy
@@ -39,6 +41,7 @@ from embedding.adapters.lanes import Lanes
 from embedding.adapters.pgvector import PgVectorIndex
 from embedding.adapters.postgres import PostgresLake
 from embedding.domain import SERVICE as NAME
+from embedding.domain.audience import Audience
 from embedding.domain.ports import Lake, VectorIndex
 from embedding.domain.profiles import Profiles
 from embedding.domain.reembedding import Reembedded
@@ -48,6 +51,7 @@ from embedding.domain.surroundings import Catalogs, Surveyor
 from embedding.handlers import (
     Parts,
     on_campaigns_changed,
+    on_campaigns_embedded,
     on_completions_finished,
     on_conversations_recorded,
     on_searches_requested,
@@ -76,11 +80,12 @@ async def build(settings: Settings, log: Log) -> Service:
     """Wire the service. Raises Unavailable if a store cannot be reached."""
     built = await _build(settings)
     clock = SystemClock()
+    publisher = Publisher(NAME, log, clock)
     service = await publishing(
         NAME,
         log,
-        Publisher(NAME, log, clock),
-        _consumers(built.parts),
+        publisher,
+        _consumers(built.parts, publisher, settings),
         clock=clock,
         policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
     )
@@ -119,7 +124,7 @@ def reembed_main() -> None:
     print(f"{done.users} users, {done.campaigns} campaigns and {done.answers} answers are embedded")
 
 
-def _consumers(parts: Parts) -> Sequence[Lane]:
+def _consumers(parts: Parts, publisher: Publisher, settings: Settings) -> Sequence[Lane]:
     """Who waits for whom: conversations and searches for nobody, answers for all.
 
     Two consumers share the conversations: one asks the stores while the other asks the model.
@@ -129,19 +134,35 @@ def _consumers(parts: Parts) -> Sequence[Lane]:
         _reaction(USER_FORGOTTEN, on_users_forgotten, parts),
     ]
     campaigns = [_reaction(CAMPAIGN_CHANGED, on_campaigns_changed, parts)]
+    audiences = [
+        _reaction(
+            CAMPAIGN_EMBEDDED,
+            on_campaigns_embedded,
+            parts,
+            tell=partial(_tell, publisher, parts),
+            per_second=settings.audience_per_second,
+        )
+    ]
     searches = [_reaction(SEARCH_REQUESTED, on_searches_requested, parts)]
     answers = [_reaction(COMPLETION_FINISHED, on_completions_finished, parts)]
     return [
         Lane("conversations", talk, batch=CONVERSATIONS),
         Lane("conversations-2", talk, batch=CONVERSATIONS),
         Lane("campaigns", campaigns),
+        Lane("audiences", audiences, batch=1),
         Lane("searches", searches, batch=SEARCHES),
         Lane("answers", answers, batch=ANSWERS),
     ]
 
 
-def _reaction(topic: Any, handler: Callable[..., Awaitable[Any]], parts: Parts) -> Reaction[Any]:
-    return Reaction(topic, partial(handler, parts=parts))
+def _reaction(
+    topic: Any, handler: Callable[..., Awaitable[Any]], parts: Parts, **more: Any
+) -> Reaction[Any]:
+    return Reaction(topic, partial(handler, parts=parts, **more))
+
+
+async def _tell(publisher: Publisher, parts: Parts, emits: Sequence[Emit]) -> None:
+    await publisher.send(derive(emits, NAME, parts.clock.now(), {}))
 
 
 async def _build(settings: Settings) -> _Built:
@@ -160,10 +181,13 @@ def _parts(settings: Settings, lake: Lake, index: VectorIndex, lanes: Lanes) -> 
     said = lanes.lane("messages")
     recipe = Recipe(minilm.MODEL, timedelta(days=settings.half_life_days))
     catalogs = Catalogs(lake, said, clock)
+    profiles = Profiles(lake, index, said, recipe, clock)
+    surveyor = Surveyor(index, catalogs, settings.neighbours)
     return Parts(
-        profiles=Profiles(lake, index, said, recipe, clock),
-        surveyor=Surveyor(index, catalogs, settings.neighbours),
+        profiles=profiles,
+        surveyor=surveyor,
         catalogs=catalogs,
+        audience=Audience(profiles, surveyor),
         answers=Archive(lake, index, lanes.lane("answers", idle=True)),
         searches=Archive(lake, index, lanes.lane("searches")),
         clock=clock,
@@ -212,6 +236,7 @@ SERVICE = ServiceSpec(
         CONVERSATION_RECORDED,
         USER_FORGOTTEN,
         CAMPAIGN_CHANGED,
+        CAMPAIGN_EMBEDDED,
         SEARCH_REQUESTED,
         COMPLETION_FINISHED,
     ),

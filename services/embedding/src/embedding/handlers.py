@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from bus.apply import Batch
 from bus.codec import Delivered, Emit
+from bus.errors import TooEarly
 from contracts.events.completion import CompletionFinished
 from contracts.events.marketing import (
     CampaignChanged,
+    CampaignEmbedded,
     ConversationRecorded,
     SearchRequested,
     UserForgotten,
@@ -17,12 +21,20 @@ from contracts.events.marketing import (
 from contracts.topics import CAMPAIGN_EMBEDDED, SEARCH_ANSWERED, USER_EMBEDDED
 
 from embedding import translation
-from embedding.domain.models import UserKey
+from embedding.domain.audience import Audience
+from embedding.domain.models import Surroundings, UserKey
 from embedding.domain.ports import Clock
 from embedding.domain.profiles import Profiles
 from embedding.domain.rules import tells
 from embedding.domain.searching import Archive
+from embedding.domain.states import UserState
 from embedding.domain.surroundings import Catalogs, Surveyor
+
+PAGE = 50
+"""Users of a campaign's audience who are told of at once."""
+
+Tell = Callable[[Sequence[Emit]], Awaitable[None]]
+"""Publishes, and returns when the log has acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Parts:
     profiles: Profiles
     surveyor: Surveyor
     catalogs: Catalogs
+    audience: Audience
     answers: Archive
     searches: Archive
     clock: Clock
@@ -63,14 +76,54 @@ async def on_campaigns_changed(batch: Batch[CampaignChanged], parts: Parts) -> S
     items: dict[tuple[str, str], Delivered[CampaignChanged]] = {}
     for item in sorted(batch, key=lambda item: item.event.changed_at):
         items[item.tenant_id, item.event.campaign_id] = item
-    kept = await parts.catalogs.put(list(map(translation.campaign, items.values())))
     emits = []
-    for campaign in kept:
-        event = translation.campaign_embedded(campaign)
+    for embedded in await parts.catalogs.put(list(map(translation.campaign, batch))):
+        event = translation.campaign_embedded(embedded)
         if event is not None:
-            cause = items[campaign.tenant_id, campaign.campaign_id]
+            cause = items[embedded.campaign.tenant_id, embedded.campaign.campaign_id]
             emits.append(cause.emit(CAMPAIGN_EMBEDDED, event))
     return emits
+
+
+async def on_campaigns_embedded(
+    batch: Batch[CampaignEmbedded], parts: Parts, tell: Tell, per_second: float
+) -> Sequence[Emit]:
+    """Say anew what is near those who spoke before a campaign came that concerns them.
+
+    They are told page by page, so that who speaks meanwhile does not wait behind all of them.
+    """
+    for item in batch:
+        if item.event.meaning_changed:
+            all_know = _when_all_know(item, parts)
+            audience = parts.audience
+            users = await audience.of(item.tenant_id, item.event.campaign_id, all_know)
+            for first in range(0, len(users), PAGE):
+                found = await audience.surveyed(users[first : first + PAGE])
+                await tell(_told(item, found, parts))
+                audience.told(found)
+                await asyncio.sleep(len(found) / per_second)
+    return []
+
+
+def _when_all_know(item: Delivered[CampaignEmbedded], parts: Parts) -> datetime:
+    """Since when no process looks at campaigns from before this one. Raises TooEarly until then."""
+    at = item.envelope.time + parts.catalogs.fresh
+    wait = (at - parts.clock.now()).total_seconds()
+    if wait > 0:
+        raise TooEarly("somebody may not know of the campaign yet", retry_after=wait)
+    return at
+
+
+def _told(
+    cause: Delivered[CampaignEmbedded],
+    found: Sequence[tuple[UserState, Surroundings]],
+    parts: Parts,
+) -> list[Emit]:
+    model = parts.profiles.recipe.model
+    return [
+        cause.emit(USER_EMBEDDED, translation.user_embedded(state, around, model))
+        for state, around in found
+    ]
 
 
 async def on_completions_finished(batch: Batch[CompletionFinished], parts: Parts) -> Sequence[Emit]:

@@ -9,9 +9,10 @@ from bus.publishing import Publisher
 from contracts.topics import CAMPAIGN_EMBEDDED, USER_EMBEDDED
 
 from embedding import translation
-from embedding.domain.models import Campaign, Surroundings
+from embedding.domain.models import Surroundings
 from embedding.domain.reembedding import Reembedded, Reembedding
 from embedding.domain.states import UserState
+from embedding.domain.surroundings import Embedded
 from embedding.handlers import Parts
 
 
@@ -21,8 +22,8 @@ async def made_anew(parts: Parts, publisher: Publisher) -> Reembedded:
     return await work.run(partial(_campaigns, publisher), partial(_users, publisher, parts))
 
 
-async def _campaigns(publisher: Publisher, campaigns: Sequence[Campaign]) -> None:
-    events = [(each.tenant_id, translation.campaign_embedded(each)) for each in campaigns]
+async def _campaigns(publisher: Publisher, campaigns: Sequence[Embedded]) -> None:
+    events = [(each.campaign.tenant_id, translation.campaign_embedded(each)) for each in campaigns]
     await publisher.originate(
         CAMPAIGN_EMBEDDED, [(tenant, event) for tenant, event in events if event is not None]
     )

@@ -22,6 +22,7 @@ from embedding.domain.models import (
 )
 from embedding.domain.rules import message_uuid, said_at
 from embedding.domain.states import UserState
+from embedding.domain.surroundings import Embedded
 
 NUL, REPLACEMENT = "\x00", "\ufffd"
 Heard = Delivered[events.ConversationRecorded]
@@ -143,8 +144,9 @@ def user_embedded(state: UserState, around: Surroundings, model: str) -> events.
     )
 
 
-def campaign_embedded(campaign: Campaign) -> events.CampaignEmbedded | None:
+def campaign_embedded(embedded: Embedded) -> events.CampaignEmbedded | None:
     """The vector of a campaign; None for one that is deleted or has nothing the model knows."""
+    campaign = embedded.campaign
     if campaign.deleted or campaign.vector is None:
         return None
     return events.CampaignEmbedded(
@@ -152,6 +154,7 @@ def campaign_embedded(campaign: Campaign) -> events.CampaignEmbedded | None:
         model=campaign.embedding_model,
         vector=tuple(map(float, campaign.vector)),
         changed_at=campaign.changed_at,
+        meaning_changed=embedded.meaning_changed,
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from bus.codec import Delivered, decode
-from bus.outbox import OutboxRow
+from bus.codec import Delivered, Emit, decode
+from bus.errors import TooEarly
+from bus.outbox import OutboxRow, derive
 from bus.publishing import Publisher, PublishingApply, Reaction
 from bus.record import Record
 from contracts.events.base import Event
@@ -30,6 +33,7 @@ from contracts.topics import (
 from embedding.app import SERVICE
 from embedding.handlers import (
     on_campaigns_changed,
+    on_campaigns_embedded,
     on_completions_finished,
     on_conversations_recorded,
     on_searches_requested,
@@ -42,15 +46,17 @@ pytestmark = pytest.mark.asyncio
 HANDLERS: dict[Any, Any] = {
     CONVERSATION_RECORDED: on_conversations_recorded,
     CAMPAIGN_CHANGED: on_campaigns_changed,
+    CAMPAIGN_EMBEDDED: on_campaigns_embedded,
     USER_FORGOTTEN: on_users_forgotten,
     SEARCH_REQUESTED: on_searches_requested,
     COMPLETION_FINISHED: on_completions_finished,
 }
 TOPICS = {topic.name: topic_named(topic.name) for topic in HANDLERS}
 CONVERSATIONS, CAMPAIGNS = examples(CONVERSATION_RECORDED.name), examples(CAMPAIGN_CHANGED.name)
+EMBEDDED = examples(CAMPAIGN_EMBEDDED.name)
 FORGOTTEN, SEARCHES = examples(USER_FORGOTTEN.name), examples(SEARCH_REQUESTED.name)
 ENDS = examples(COMPLETION_FINISHED.name)
-ALL = [*CAMPAIGNS, *CONVERSATIONS, *ENDS, *SEARCHES, *FORGOTTEN]
+ALL = [*CAMPAIGNS, *EMBEDDED, *CONVERSATIONS, *ENDS, *SEARCHES, *FORGOTTEN]
 
 
 def delivered(example: Example, offset: int = 0) -> Delivered[Event]:
@@ -72,13 +78,17 @@ class Consumer:
     """The service's real handlers over stores in memory."""
 
     def __init__(self) -> None:
-        self.kit = Kit()
+        self.kit = Kit(fresh=timedelta())
         self.publisher = Recorder()
+        more = {on_campaigns_embedded: {"tell": self.tell, "per_second": 1e6}}
         reactions = [
-            Reaction(topic, partial(handler, parts=self.kit.parts))
+            Reaction(topic, partial(handler, parts=self.kit.parts, **more.get(handler, {})))
             for topic, handler in HANDLERS.items()
         ]
         self._apply = PublishingApply("embedding", reactions, self.publisher, self.kit.clock)
+
+    async def tell(self, emits: Sequence[Emit]) -> None:
+        await self.publisher.send(derive(emits, "embedding", self.kit.clock.now(), {}))
 
     async def feed(self, *fed: Example) -> None:
         await self._apply([delivered(example, at) for at, example in enumerate(fed)])
@@ -176,6 +186,51 @@ async def test_a_campaign_tells_its_vector_unless_it_is_deleted() -> None:
     assert {row.key for row in rows} == living
     for row in rows:
         assert float(np.linalg.norm(body(row)["vector"])) == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_a_campaign_tells_those_who_spoke_before_it_came() -> None:
+    consumer = Consumer()
+    await consumer.feed(*CONVERSATIONS)
+    before = {(row.envelope.tenant_id, row.key): body(row) for row in consumer.take()}
+    await consumer.feed(*CAMPAIGNS)
+    consumer.take()
+    await consumer.feed(*EMBEDDED)
+    rows = consumer.take()
+    assert {row.topic for row in rows} == {USER_EMBEDDED.name}
+    for row in rows:
+        user = (row.envelope.tenant_id, row.key)
+        assert body(row)["version"] > before[user]["version"]
+        assert body(row)["campaigns"]
+        assert not before[user]["campaigns"]
+    assert {row.envelope.causation_id for row in rows} <= {
+        dict(each.headers)["ce_id"].decode() for each in EMBEDDED
+    }
+
+
+async def test_a_campaign_whose_meaning_is_as_before_tells_nobody() -> None:
+    consumer = Consumer()
+    await consumer.feed(*CONVERSATIONS, *CAMPAIGNS)
+    consumer.take()
+    for example in EMBEDDED:
+        same = json.dumps({**example.body, "meaning_changed": False}).encode()
+        await consumer.feed(replace(example, value=same))
+    assert consumer.take() == []
+
+
+async def test_nobody_is_told_while_a_process_may_not_know_of_the_campaign() -> None:
+    consumer = Consumer()
+    consumer.kit.catalogs.fresh = timedelta(seconds=5)
+    await consumer.feed(*CONVERSATIONS, *CAMPAIGNS)
+    consumer.take()
+    (item, *_) = [delivered(each) for each in EMBEDDED]
+    consumer.kit.clock.advance((item.envelope.time - consumer.kit.clock.now()).total_seconds() + 2)
+    with pytest.raises(TooEarly) as early:
+        await consumer.feed(EMBEDDED[0])
+    assert early.value.retry_after == pytest.approx(3)
+    assert consumer.take() == []
+    consumer.kit.clock.advance(3)
+    await consumer.feed(EMBEDDED[0])
+    assert consumer.take()
 
 
 async def test_an_older_state_of_a_campaign_tells_nothing() -> None:

@@ -96,6 +96,33 @@ async def test_from_what_people_say_to_who_and_what_is_near(
     assert (elsewhere.neighbours, elsewhere.intents, elsewhere.campaigns) == ((), (), ())
 
 
+async def test_a_campaign_that_comes_later_reaches_who_has_spoken(
+    place: Platform, settings: Settings
+) -> None:
+    async with running(place, settings):
+        await place.publish(
+            CONVERSATION_RECORDED,
+            COFFEE,
+            said("ada", "Which green tea do you have?"),
+            said("ben", "Can you repair my bicycle?"),
+        )
+        await place.publish(CONVERSATION_RECORDED, OTHER, said("ada", "green tea"))
+        await place.until(USER_EMBEDDED, lambda found: len(found) == 3)
+        campaign = _campaign("tea-week") | {"intents": ["buy_tea"], "title": "Green tea week"}
+        await place.publish(CAMPAIGN_CHANGED, COFFEE, campaign)
+        found = await place.until(USER_EMBEDDED, lambda found: len(found) == 4)
+        changed = campaign | {"budget": "paused", "changed_at": datetime.now(UTC)}
+        await place.publish(CAMPAIGN_CHANGED, COFFEE, changed)
+        await place.until(CAMPAIGN_EMBEDDED, lambda found: len(found) == 2)
+        await place.settled(CAMPAIGN_CHANGED, CAMPAIGN_EMBEDDED)
+    ada = found[-1]
+    assert ada.user_id == "ada"
+    assert [each.campaign_id for each in ada.campaigns] == ["tea-week"]
+    assert [each.intent for each in ada.intents] == ["buy_tea"]
+    assert [each.user_id for each in ada.neighbours] == ["ben"]
+    assert len(await place.events(USER_EMBEDDED)) == 4  # a budget tells nobody anything
+
+
 async def test_what_is_read_again_after_a_restart_changes_nothing(
     place: Platform, settings: Settings
 ) -> None:
@@ -148,12 +175,13 @@ async def test_everything_can_be_made_anew_with_another_half_life(
     async with running(place, settings):
         await place.until(USER_EMBEDDED, lambda found: len(found) == 2)
         await place.settled(CONVERSATION_RECORDED, CAMPAIGN_CHANGED, COMPLETION_FINISHED)
+    told = len(await place.events(USER_EMBEDDED))
     changed = settings.model_copy(update={"half_life_days": 7.0})
     done = await reembed(changed, place.log)
     assert (done.users, done.campaigns, done.answers) == (2, 1, 1)
     found = [event for _, event in await place.events(USER_EMBEDDED)]
-    old, new = found[:2], found[2:]
-    versions = {each.user_id: each.version for each in old}
+    old, new = found[:told], found[told:]
+    versions = {each.user_id: each.version for each in sorted(old, key=lambda each: each.version)}
     assert {each.user_id for each in new} == {"ada", "ben"}
     assert all(each.version > versions[each.user_id] for each in new)
     assert {each.user_id: each.messages for each in new} == {"ada": 2, "ben": 1}

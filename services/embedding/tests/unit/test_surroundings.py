@@ -25,7 +25,7 @@ def survey(kit: Kit, *messages: Message) -> dict[UserKey, Surroundings]:
 
 
 def put(kit: Kit, *campaigns: Campaign) -> list[Campaign]:
-    return list(asyncio.run(kit.catalogs.put(campaigns)))
+    return [each.campaign for each in asyncio.run(kit.catalogs.put(campaigns))]
 
 
 def a_campaign(name: str, text: str, *intents: str, **changes: object) -> Campaign:

@@ -43,8 +43,8 @@ class Bench:
     def now(self) -> int:
         return micros(self.clock.now())
 
-    async def hear(self, user: str, *near: str) -> None:
-        neighbours = tuple((other, 0.9) for other in near)
+    async def hear(self, user: str, *near: str, similarity: float = 0.9) -> None:
+        neighbours = tuple((other, similarity) for other in near)
         said = Statement(
             ("t", user), self.now, self.now, self.now, neighbours, (Wish("pricing", 0.5),)
         )
@@ -86,10 +86,23 @@ async def test_what_did_not_change_is_not_told() -> None:
     await bench.engage("u", "c")
     assert len(await bench.turn()) == 1
     bench.clock.advance(1)
-    await bench.hear("u", "v")
+    await bench.hear("u", "v", similarity=0.9001)
     assert (await bench.graph.backlog()).waiting == 1
     assert await bench.turn() == []
     assert (await bench.graph.backlog()).waiting == 0
+
+
+async def test_who_is_as_similar_as_before_need_not_be_computed_again() -> None:
+    bench = Bench()
+    await bench.start()
+    await bench.hear("u", "v", "w")
+    await bench.turn()
+    bench.clock.advance(1)
+    await bench.hear("u", "v", "w", "x")
+    people = await bench.graph.people([("t", name) for name in "vwx"])
+    assert {key: bool(person.stale_at) for key, person in people.items()} == {
+        ("t", "v"): False, ("t", "w"): False, ("t", "x"): True
+    }  # fmt: skip
 
 
 async def test_who_waits_longest_comes_first_at_a_bounded_rate() -> None:

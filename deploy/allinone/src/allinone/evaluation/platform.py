@@ -38,6 +38,7 @@ from contracts.topics import (
 from embedding.adapters import minilm
 from embedding.adapters.lanes import Lanes
 from embedding.adapters.memory import MemoryLake, MemoryVectorIndex
+from embedding.domain.audience import Audience
 from embedding.domain.profiles import Profiles
 from embedding.domain.searching import Archive
 from embedding.domain.states import Recipe
@@ -185,10 +186,13 @@ def _parts(lanes: Lanes, knobs: Knobs, clock: HeldClock) -> Parts:
     lake, index, lane = MemoryLake(), MemoryVectorIndex(), lanes.lane("messages")
     catalogs = Catalogs(lake, lane, clock)
     archive = Archive(lake, index, lane)
+    profiles = Profiles(lake, index, lane, Recipe(minilm.MODEL, MONTH), clock)
+    surveyor = Surveyor(index, catalogs, knobs.neighbours)
     return Parts(
-        profiles=Profiles(lake, index, lane, Recipe(minilm.MODEL, MONTH), clock),
-        surveyor=Surveyor(index, catalogs, knobs.neighbours),
+        profiles=profiles,
+        surveyor=surveyor,
         catalogs=catalogs,
+        audience=Audience(profiles, surveyor),
         answers=archive,
         searches=archive,
         clock=clock,

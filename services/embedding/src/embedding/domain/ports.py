@@ -111,7 +111,10 @@ class VectorIndex(Protocol):
     async def nearest(
         self, tenant_id: str, points: Sequence[UserPoint], limit: int
     ) -> Sequence[Sequence[Near]]:
-        """For each point the nearest other users of the tenant, the nearest first."""
+        """For each point the nearest other users of the tenant, the nearest first.
+
+        A point need not be one that was put, and its user need not be anybody.
+        """
 
     async def search(
         self, tenant_id: str, vector: Vector, kinds: Sequence[Kind], limit: int

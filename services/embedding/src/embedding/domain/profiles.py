@@ -6,8 +6,8 @@ over the version it was made from, and a point is put where it belongs however o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -57,6 +57,25 @@ class Profiles:
             if await self._replaced(user, base, state):
                 return state
         raise Contended(f"the state of a user changed {ATTEMPTS} times while it was made anew")
+
+    async def renewed(self, users: Collection[UserKey]) -> Sequence[UserState]:
+        """The states of users under higher versions, to tell of them again.
+
+        Left out are those who are not there, who are of another recipe, and who speak at this
+        moment: that will be told anyway.
+        """
+        graves = await self.lake.forgotten(users)
+        own = [
+            state
+            for state in (await self.lake.states(users)).values()
+            if state.recipe == self.recipe.name
+        ]
+        pairs = [
+            (replace(state, version=self._after(state.version)), state.version) for state in own
+        ]
+        saved = set(await self.lake.save_states(pairs))
+        states = {state.user: state for state, _ in pairs if state.user in saved}
+        return list((await self._placed(states, set(users), graves)).values())
 
     async def forget(self, user: UserKey, at: datetime) -> None:
         """Remove all that was heard of a user up to ``at``, and remember that. Raises Contended."""
@@ -127,9 +146,12 @@ class Profiles:
         pending: Iterable[UUID],
     ) -> UserState:
         assert mean is not None, "a state is made of at least one message"
-        # By the clock: a lake that was lost and filled again is not behind what readers have.
-        version = max(base + 1, microseconds(self.clock.now()))
+        version = self._after(base)
         return UserState(user, version, self.recipe.name, mean, max(heard), tuple(pending))
+
+    def _after(self, version: int) -> int:
+        """By the clock: a lake that was lost and filled again is not behind what readers have."""
+        return max(version + 1, microseconds(self.clock.now()))
 
     async def _saved(
         self, changed: Mapping[UserKey, UserState], known: Mapping[UserKey, UserState]

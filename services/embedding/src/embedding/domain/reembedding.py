@@ -7,18 +7,18 @@ as the service does.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from embedding.domain.models import Campaign, Surroundings, UserKey
+from embedding.domain.models import Surroundings, UserKey
 from embedding.domain.profiles import Profiles
 from embedding.domain.searching import Archive
 from embedding.domain.states import UserState
-from embedding.domain.surroundings import Catalogs, Surveyor
+from embedding.domain.surroundings import Catalogs, Embedded, Surveyor
 
 PAGE = 100
 
-TellCampaigns = Callable[[Sequence[Campaign]], Awaitable[None]]
+TellCampaigns = Callable[[Sequence[Embedded]], Awaitable[None]]
 TellUsers = Callable[[Sequence[tuple[UserState, Surroundings]]], Awaitable[None]]
 
 
@@ -54,7 +54,8 @@ class Reembedding:
         lake = self.catalogs.lake
         for tenant_id in await lake.tenants():
             kept = await self.catalogs.put(await lake.campaigns(tenant_id))
-            await tell(kept)
+            # Whom they concern is told with all users.
+            await tell([replace(each, meaning_changed=False) for each in kept])
             number += len(kept)
         return number
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,7 @@ class Catalog:
     intent_vectors: Vector
     campaigns: tuple[str, ...]
     campaign_vectors: Vector
+    intents_of: Mapping[str, frozenset[str]]
 
     def near(self, state: UserState) -> tuple[tuple[Wish, ...], tuple[Liking, ...]]:
         """What of it is near a user."""
@@ -33,6 +34,23 @@ class Catalog:
         everything = last if user is None else user
         found = wishes(self.intents, self.intent_vectors, everything, last)
         return found, likings(self.campaigns, self.campaign_vectors, everything, last)
+
+    def meaning(self, campaign_id: str) -> list[Vector]:
+        """What a campaign says, and what it is for or not for; nothing if it is over."""
+        wanted = self.intents_of.get(campaign_id, frozenset())
+        pairs = zip(self.intents, self.intent_vectors, strict=True)
+        words = zip(self.campaigns, self.campaign_vectors, strict=True)
+        return [vector for name, vector in words if name == campaign_id] + [
+            vector for name, vector in pairs if name in wanted
+        ]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A campaign with its vector. ``meaning_changed``: its words or intents are others."""
+
+    campaign: Campaign
+    meaning_changed: bool
 
 
 @dataclass
@@ -42,35 +60,48 @@ class Catalogs:
     lake: Lake
     embedder: Embedder
     clock: Clock
+    fresh: timedelta = FRESH
     _known: dict[str, Catalog] = field(default_factory=dict)
 
-    async def put(self, campaigns: Sequence[Campaign]) -> Sequence[Campaign]:
-        """Embed and keep; those that are the latest known state, with their vectors."""
-        texts = [_text(item) for item in campaigns]
-        vectors = await self.embedder.embed("campaign", texts)
-        made = [
-            replace(item, embedding_model=self.embedder.model, vector=vector)
-            for item, vector in zip(campaigns, vectors, strict=True)
-        ]
+    async def put(self, states: Sequence[Campaign]) -> Sequence[Embedded]:
+        """Embed and keep the latest state of each; those that nothing later was known of."""
+        before = await self._before({item.tenant_id for item in states})
+        latest = {
+            (item.tenant_id, item.campaign_id): item
+            for item in sorted(states, key=lambda item: item.changed_at)
+        }
+        made = await self._embedded(list(latest.values()))
         kept = await self.lake.put_campaigns(made)
         for item in made:
             self._known.pop(item.tenant_id, None)
-        return [item for item, latest in zip(made, kept, strict=True) if latest]
+        now = self.clock.now()
+        return [
+            Embedded(item, _meaning_changed(item, before.get(_key(item)), states, now))
+            for item, newest in zip(made, kept, strict=True)
+            if newest
+        ]
+
+    async def _before(self, tenants: set[str]) -> dict[tuple[str, str], Campaign]:
+        known = [item for tenant in sorted(tenants) for item in await self.lake.campaigns(tenant)]
+        return {_key(item): item for item in known}
+
+    async def _embedded(self, campaigns: Sequence[Campaign]) -> list[Campaign]:
+        vectors = await self.embedder.embed("campaign", [_text(item) for item in campaigns])
+        return [
+            replace(item, embedding_model=self.embedder.model, vector=vector)
+            for item, vector in zip(campaigns, vectors, strict=True)
+        ]
 
     async def of(self, tenant_id: str) -> Catalog:
         """What a tenant's campaigns are now."""
         known = self._known.get(tenant_id)
-        if known is None or self.clock.now() - known.read_at > FRESH:
+        if known is None or self.clock.now() - known.read_at > self.fresh:
             known = self._known[tenant_id] = await self._read(tenant_id)
         return known
 
     async def _read(self, tenant_id: str) -> Catalog:
         now = self.clock.now()
-        running = [
-            item
-            for item in await self.lake.campaigns(tenant_id)
-            if item.ends_at is None or item.ends_at > now
-        ]
+        running = [item for item in await self.lake.campaigns(tenant_id) if _runs(item, now)]
         names = dict.fromkeys(
             name for item in running for name in (*item.intents, *item.excluded_intents)
         )
@@ -85,6 +116,7 @@ class Catalogs:
             now,
             *_known(list(names), wanted),
             *_known([item.campaign_id for item in running], texts),
+            {item.campaign_id: _intents(item) for item in running},
         )
 
     async def _vector(self, campaign: Campaign) -> Vector | None:
@@ -132,6 +164,34 @@ class Surveyor:
 
 def _text(campaign: Campaign) -> str:
     return f"{campaign.title}\n{campaign.text}"
+
+
+def _key(campaign: Campaign) -> tuple[str, str]:
+    return campaign.tenant_id, campaign.campaign_id
+
+
+def _runs(campaign: Campaign, now: datetime) -> bool:
+    return not campaign.deleted and (campaign.ends_at is None or campaign.ends_at > now)
+
+
+def _intents(campaign: Campaign) -> frozenset[str]:
+    return frozenset({*campaign.intents, *campaign.excluded_intents})
+
+
+def _meaning_changed(
+    campaign: Campaign, before: Campaign | None, heard: Sequence[Campaign], now: datetime
+) -> bool:
+    """Whether somebody may be near to it who was not.
+
+    A state that is heard again was perhaps kept and never told: then it is as if it were new.
+    """
+    if before is None or not _runs(before, now):
+        return True
+    again = any(
+        _key(item) == _key(campaign) and item.changed_at == before.changed_at for item in heard
+    )
+    same = (_text(before), _intents(before)) == (_text(campaign), _intents(campaign))
+    return again or not same
 
 
 def _known(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from math import inf, isclose
+from types import MappingProxyType
 
 from graph_loader.domain.models import (
     Campaign,
@@ -21,6 +24,8 @@ from graph_loader.domain.region import Region, pair
 MARKED = 20
 """So many of the strongest neighbours are computed again when somebody speaks or engages."""
 SEEN = "seen"
+SAME = 1e-6
+"""A similarity that differs by less is the same one, computed again."""
 
 
 def hear(region: Region, statement: Statement, now: int) -> None:
@@ -42,8 +47,9 @@ def hear(region: Region, statement: Statement, now: int) -> None:
         statement.near,
     )
     region.said[key] = statement.said_at
+    before = _beside(region, key)
     _connect(region, statement)
-    _mark_around(region, key, now)
+    _mark_around(region, key, now, unless=before)
 
 
 def engage(region: Region, engagement: Engagement, now: int) -> None:
@@ -145,11 +151,19 @@ def _outranks(region: Region, key: Key, other: Key) -> bool:
     return (region.said[key], key) > (region.said[other], other)
 
 
-def _mark_around(region: Region, key: Key, now: int) -> None:
-    beside = region.beside.get(key, ())
-    ranked = sorted((-region.similar[pair(key, other)].weight, other) for other in beside)
-    for _, other in ranked[:MARKED]:
-        region.marks.setdefault(other, now)
+def _beside(region: Region, key: Key) -> dict[Key, float]:
+    """The neighbours of a user, and how similar they are."""
+    return {other: region.similar[pair(key, other)].weight for other in region.beside.get(key, ())}
+
+
+def _mark_around(
+    region: Region, key: Key, now: int, unless: Mapping[Key, float] = MappingProxyType({})
+) -> None:
+    """Mark the strongest neighbours, but none who is as similar as in ``unless``."""
+    ranked = sorted((-weight, other) for other, weight in _beside(region, key).items())
+    for strength, other in ranked[:MARKED]:
+        if not isclose(-strength, unless.get(other, inf), abs_tol=SAME):
+            region.marks.setdefault(other, now)
 
 
 def _is_forgotten(region: Region, key: Key, taken_at: int) -> bool:
