@@ -77,10 +77,10 @@ contracts: setup ## Generated schemas and docs are up to date
 
 ##@ Measure
 .PHONY: bench bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
-	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth bench-embedding \
-	bench-distributed
+	bench-coverage bench-recommendations bench-freshness bench-launches bench-reads bench-growth \
+	bench-embedding bench-distributed
 bench: bench-bus bench-start bench-executor bench-detection bench-visibility bench-reports \
-	bench-coverage bench-recommendations bench-freshness bench-reads bench-growth \
+	bench-coverage bench-recommendations bench-freshness bench-launches bench-reads bench-growth \
 	bench-embedding bench-distributed ## All benchmarks; figures go to docs/benchmarks.md by hand
 
 bench-bus: setup ## Records per second through the bus, beside bare aiokafka and plain FastStream
@@ -112,6 +112,9 @@ bench-recommendations: setup ## Quality of recommendations, beside simple ranker
 
 bench-freshness: setup ## From an event accepted to its recommendation readable, at 50 to 200 a second
 	$(BIN)/python tests/load/freshness.py $(if $(SHORT),--short)
+
+bench-launches: setup ## When people see a campaign that comes after they have spoken
+	$(BIN)/python tests/load/launches.py $(if $(SHORT),--short)
 
 bench-reads: setup ## Reads of recommendations, beside computing them and beside bare Redis
 	$(BIN)/python tests/load/recommendation_reads.py
