@@ -6,12 +6,15 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import Any
 
 import cramjam
 import pytest
 import pytest_asyncio
+from aiokafka import TopicPartition as KafkaPartition  # type: ignore[import-untyped]
 from bus.kafka import KafkaLog
 from bus.kafka.decompression import DECODERS, MOST_BYTES, Unreadable
+from bus.kafka.records import _past
 from bus.port import TopicSpec
 from bus.record import UNREADABLE_HEADER, Record
 from confluent_kafka import KafkaException, Producer
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 
 kafka = pytest.mark.xdist_group("kafka")  # one broker at a time
 MAX_BYTES = 4 * 1_048_576
+PARTITION = KafkaPartition("t", 0)
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, 1),
@@ -138,6 +142,55 @@ def _stands_for_a_batch(record: Record) -> None:
     said = record.headers[0][1].decode()
     assert said.startswith(f"records {record.offset - 39} to {record.offset}: ")
     assert "smaller batches" in said
+
+
+class Slow:
+    """A client of one partition of 100 records, 20 to 59 of them in a batch that is unreadable.
+
+    It gives an answer only when asked ``times`` times, as if the broker were busy; and none at
+    all about ``silent_from`` and what follows.
+    """
+
+    def __init__(self, times: int, silent_from: int = 100) -> None:
+        self._times, self._silent_from = times, silent_from
+        self._at = self._asked = 0
+
+    def seek(self, _: object, offset: int) -> None:
+        self._at, self._asked = offset, 0
+
+    async def position(self, _: object) -> int:
+        return self._at
+
+    async def end_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 100)
+
+    async def getmany(self, _: object, *, timeout_ms: int, max_records: int) -> dict[Any, Any]:
+        self._asked += 1
+        if self._asked < self._times or self._at >= self._silent_from:
+            return {}
+        if 20 <= self._at < 60:
+            raise Unreadable("gzip", b"a bomb")
+        self._at += 1
+        return {PARTITION: ["a record"]}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_busy_broker_does_not_divide_a_batch(times: int) -> None:
+    client = Slow(times)
+    client.seek(PARTITION, 20)
+    found = await _past(client, PARTITION, Unreadable("gzip", b"a bomb"), 10)
+    assert (found.offset, await client.position(PARTITION)) == (59, 60)
+    assert found.headers[0][1].startswith(b"records 20 to 59: ")
+
+
+@pytest.mark.asyncio
+async def test_a_broker_that_falls_silent_costs_no_record() -> None:
+    client = Slow(1, silent_from=50)
+    client.seek(PARTITION, 20)
+    found = await _past(client, PARTITION, Unreadable("gzip", b"a bomb"), 10)
+    assert 20 <= found.offset < 50
+    assert await client.position(PARTITION) == found.offset + 1
 
 
 @kafka

@@ -10,6 +10,8 @@ from bus.kafka.decompression import Unreadable, bound
 from bus.record import UNREADABLE_HEADER, OutRecord, Record, TopicPartition
 
 bound()
+_ASKED = 20
+"""How often a broker that does not answer is asked what lies at an offset."""
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -85,17 +87,18 @@ async def _past(
 ) -> Record:
     """One stand-in for a whole batch, in the place of its last record; the client is behind it.
 
-    How many records the batch has is not known: where it ends is found by halves.
+    How many records the batch has is not known: where it ends is found by halves. If the broker
+    stops answering meanwhile, only the part that is known is passed; the next call meets the rest.
     """
     first = await client.position(partition)
     inside, behind = first, (await client.end_offsets([partition]))[partition]
     while behind - inside > 1:
         middle = (inside + behind) // 2
-        if await _meets(client, partition, middle, error, timeout_ms):
-            inside = middle
-        else:
-            behind = middle
-    client.seek(partition, behind)
+        met = await _meets(client, partition, middle, error, timeout_ms)
+        if met is None:
+            break
+        inside, behind = (middle, behind) if met else (inside, middle)
+    client.seek(partition, inside + 1)
     return _stand_in(partition, inside, f"records {first} to {inside}: {error}")
 
 
@@ -105,16 +108,23 @@ async def _meets(
     offset: int,
     error: Unreadable,
     timeout_ms: int,
-) -> bool:
-    """Whether ``offset`` is in the batch of ``error``."""
+) -> bool | None:
+    """Whether ``offset`` is in the batch of ``error``; None if that is not answered.
+
+    Nothing within the time says nothing: a busy broker is asked again. Where only markers of
+    transactions come there are no records, but the position moves.
+    """
     client.seek(partition, offset)
-    try:
-        await client.getmany(partition, timeout_ms=timeout_ms, max_records=1)
-    except Unreadable as met:
-        return met.mark == error.mark
-    except UnicodeDecodeError:
-        return False
-    return False
+    for _ in range(_ASKED):
+        try:
+            found = await client.getmany(partition, timeout_ms=timeout_ms, max_records=1)
+        except Unreadable as met:
+            return met.mark == error.mark
+        except UnicodeDecodeError:
+            return False
+        if found or await client.position(partition) > offset:
+            return False
+    return None
 
 
 def _stand_in(partition: KafkaPartition, offset: int, complaint: str) -> Record:
