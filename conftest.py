@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import pytest
 from _pytest.nodeid import NodeId
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, or making it, says what else the machine does: it fails no test.
+settings.register_profile(
+    "untimed",
+    settings(),
+    deadline=None,
+    suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow],
+)
+settings.load_profile("untimed")
 
 pytest_plugins = ("devkit.pytest_stores", "devkit.pytest_tls")
 

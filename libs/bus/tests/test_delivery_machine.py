@@ -368,7 +368,7 @@ def _number(letter: Record) -> int:
     return OrderPlaced.model_validate_json(letter.value or b"").number
 
 
-TestDelivery = World.TestCase
+TestDelivery = pytest.mark.timeout(600)(World.TestCase)
 TestDelivery.settings = settings(
     max_examples=250,
     stateful_step_count=50,

@@ -79,19 +79,19 @@ class Moves:
 
 async def shared(*members: Consumer) -> None:
     """Wait until each has as many partitions as the next."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while {len(member.assignment()) for member in members} != {PARTITIONS // len(members)}:
             await asyncio.gather(*(member.poll(1, 0.1) for member in members))
 
 
 async def polled_for_ever(member: Consumer) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             await member.poll(1, 0.1)
 
 
 async def committed_for_ever(member: Consumer, offsets: Mapping[TopicPartition, int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(Fenced):
                 await member.commit(offsets)
@@ -178,7 +178,7 @@ async def test_a_service_whose_name_is_taken_ends(logs: Logs) -> None:
     with crash.listening(died.put_nowait):
         for service in services:
             await service.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await died.get() == f"{GROUP} consumer"
     assert [await service.checks["listener"]() for service in services] == [False, True]
     for service in services:

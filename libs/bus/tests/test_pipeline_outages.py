@@ -203,7 +203,7 @@ async def test_a_relay_that_stops_sends_what_is_there_first(
     await relay.start()
     await failed(faults, 1)
     faults.closed = set()  # it would look again in a second
-    await relay.stop(Deadline(5))
+    await relay.stop(Deadline(60))
     assert await kit.unpublished() == 0
     assert told(await published(faulty)) == {"a": [0, 1, 2]}
 

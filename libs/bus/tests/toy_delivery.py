@@ -28,7 +28,7 @@ from contracts.topics import Topic, dlq_name
 GROUP = "booking"
 NEIGHBOUR = "auditing"
 AT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 class OrderPlaced(Event):

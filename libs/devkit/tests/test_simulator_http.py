@@ -224,7 +224,9 @@ async def test_a_bearer_key_is_required(
 ) -> None:
     headers = {"authorization": authorization} if authorization else {}
     method = "GET" if path.endswith("models") else "POST"
-    async with httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.root_url, trust_env=False, timeout=60
+    ) as plain:
         response = await plain.request(method, path, headers=headers)
     assert response.status_code == 401
     assert response.json()["error"]["type"] == "invalid_request_error"
@@ -333,7 +335,7 @@ async def test_the_command_serves_until_terminated() -> None:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             line = (await process.stdout.readline()).decode()
         url = line.removeprefix("simulator listening on ").strip()
         async with openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0) as sdk:
@@ -343,7 +345,7 @@ async def test_the_command_serves_until_terminated() -> None:
         assert text_of(completion) == draw(default_config(), question("seed:11")).text
     finally:
         process.terminate()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             code = await process.wait()
     assert code == 0
 
@@ -354,7 +356,7 @@ async def test_the_command_reports_a_bad_configuration(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "devkit.simulator", "--config", str(path)), stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"bad.toml: models: at least one model is needed" in errors

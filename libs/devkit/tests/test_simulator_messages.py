@@ -183,7 +183,9 @@ async def test_stream_helper_gathers_the_same_message(client: anthropic.AsyncAnt
 async def test_a_ping_is_sent(simulator: RunningSimulator) -> None:
     headers = {"x-api-key": "x", "anthropic-version": "2026-10-21"}
     body = {"model": "sim-large", "messages": MESSAGES, "max_tokens": 9, "stream": True}
-    async with httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.root_url, trust_env=False, timeout=60
+    ) as plain:
         response = await plain.post("/v1/messages", json=body, headers=headers)
     assert 'event: ping\ndata: {"type":"ping","simulated":true}\n\n' in response.text
 
@@ -326,7 +328,9 @@ async def test_a_key_and_a_version_are_required(
     simulator: RunningSimulator, headers: dict[str, str], status: int
 ) -> None:
     body = {"model": "sim-large", "messages": MESSAGES, "max_tokens": 9}
-    async with httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.root_url, trust_env=False, timeout=60
+    ) as plain:
         response = await plain.post("/v1/messages", json=body, headers=headers)
     assert response.status_code == status
     assert response.headers["x-limelight-simulated"] == "true"

@@ -40,7 +40,9 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 async def get(simulator: RunningSimulator, path: str, headers: dict[str, str]) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.root_url, trust_env=False, timeout=60
+    ) as plain:
         return await plain.get(path, headers=headers)
 
 
@@ -49,7 +51,9 @@ async def raw_chat(simulator: RunningSimulator, **body: Any) -> httpx2.Response:
         "model": "sim-large",
         "messages": [{"role": "user", "content": "Which app?"}],
     }
-    async with httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.base_url, trust_env=False, timeout=60
+    ) as plain:
         return await plain.post("/chat/completions", json=values | body, headers=BEARER)
 
 
@@ -184,7 +188,7 @@ async def test_parameters_a_model_does_not_take(route: str) -> None:
     question = {"messages": [{"role": "user", "content": "?"}], "input": "?"}
     async with (
         await serve(config) as simulator,
-        httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False) as plain,
+        httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False, timeout=60) as plain,
     ):
 
         async def status(**body: Any) -> tuple[int, Any]:
@@ -252,7 +256,7 @@ async def test_images_need_a_model_that_reads_them(path: str, body: dict[str, An
     headers = {**BEARER, "anthropic-version": "2026-10-21"}
     async with (
         await serve(configured(modalities=("text",))) as simulator,
-        httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False) as plain,
+        httpx2.AsyncClient(base_url=simulator.root_url, trust_env=False, timeout=60) as plain,
     ):
         blind = await plain.post(path, json=body | {"model": "sim-large"}, headers=headers)
         seeing = await plain.post(path, json=body | {"model": "sim-small"}, headers=headers)

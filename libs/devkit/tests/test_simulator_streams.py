@@ -49,7 +49,9 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 def http(simulator: RunningSimulator) -> httpx2.AsyncClient:
     headers = {"authorization": "Bearer x", "anthropic-version": "2026-10-21"}
-    return httpx2.AsyncClient(base_url=simulator.root_url, headers=headers, trust_env=False)
+    return httpx2.AsyncClient(
+        base_url=simulator.root_url, headers=headers, trust_env=False, timeout=60
+    )
 
 
 def body_of(path: str, **more: Any) -> dict[str, Any]:
@@ -153,7 +155,7 @@ async def test_a_silent_stream_says_half_and_then_nothing(
             path,
             json=body_of(path, stream=True),
             headers={"x-limelight-fault": "hang-stream"},
-            timeout=httpx2.Timeout(20, read=0.3),
+            timeout=httpx2.Timeout(60, read=1.5),
         ) as response,
     ):
         with pytest.raises(httpx2.ReadTimeout):
@@ -170,7 +172,7 @@ async def listen(response: httpx2.Response, heard: bytearray) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the simulator, which runs in this loop, go on until it is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the simulator's counters wake nobody up
             await asyncio.sleep(0.01)
 
@@ -253,17 +255,23 @@ async def gap(simulator: RunningSimulator, path: str, fault: str) -> float:
 
 @EVERYWHERE
 async def test_comments_come_while_the_model_is_still_thinking(path: str) -> None:
-    config = dataclasses.replace(default_config(), comments=True, faults=FaultRates(latency_s=1.0))
+    config = dataclasses.replace(
+        default_config(), comments=True, faults=FaultRates(latency_s=600.0)
+    )
     async with (
         await serve(config) as simulator,
         http(simulator) as client,
         client.stream("POST", path, json=body_of(path, stream=True)) as response,
     ):
-        start = time.monotonic()
-        arrivals = [(time.monotonic() - start, piece) async for piece in response.aiter_bytes()]
-    assert arrivals[0][1].startswith(b": OPENROUTER PROCESSING\n\n")
-    assert arrivals[0][0] < 0.5
-    assert arrivals[1][0] > 0.5
+        pieces = response.aiter_bytes()
+        async with asyncio.timeout(60):
+            first = await anext(pieces)
+            ending = asyncio.create_task(simulator.stop())  # which ends the thinking
+            rest = b"".join([piece async for piece in pieces])
+            await ending
+    assert first.startswith(b": OPENROUTER PROCESSING\n\n")
+    assert b"data:" not in first
+    assert LAST[path].encode() in rest
 
 
 async def test_sdks_pass_over_comments() -> None:
@@ -313,7 +321,7 @@ async def test_requests_per_minute_are_limited_and_announced() -> None:
 
 async def test_a_call_out_of_quota_is_no_attempt() -> None:
     async with await serve(with_settings(max_concurrency=1)) as simulator:
-        first = asyncio.create_task(post(simulator, "/v1/chat/completions", "latency=1.5", seed=1))
+        first = asyncio.create_task(post(simulator, "/v1/chat/completions", "latency=4", seed=1))
         await until(lambda: simulator.stats.answerable > 0)
         refused = await post(simulator, "/v1/chat/completions")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "0.5")

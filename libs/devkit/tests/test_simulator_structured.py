@@ -516,7 +516,9 @@ async def test_responses_refuse_what_cannot_be_answered(
 ) -> None:
     body = {"model": "sim-large", "input": PROMPT} | change
     headers = {"authorization": "Bearer x"}
-    async with httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False) as plain:
+    async with httpx2.AsyncClient(
+        base_url=simulator.base_url, trust_env=False, timeout=60
+    ) as plain:
         response = await plain.post("/responses", json=body, headers=headers)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param

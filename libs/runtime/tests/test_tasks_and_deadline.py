@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from runtime import crash
@@ -11,6 +13,13 @@ from runtime.deadline import Deadline
 from runtime.tasks import Background, Closing, Periodic, wait_for
 
 pytestmark = pytest.mark.asyncio
+PATIENCE = 30  # seconds that no step of these takes, however busy the machine is
+
+
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not so():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
 
 
 async def test_time_left_shrinks_and_is_never_negative() -> None:
@@ -21,13 +30,16 @@ async def test_time_left_shrinks_and_is_never_negative() -> None:
     assert short.left == 0.0
 
 
-async def test_waiting_shares_one_deadline() -> None:
-    deadline = Deadline(0.1)
-    assert await deadline.wait(asyncio.sleep(0.05, "done")) == "done"
+async def test_waiting_shares_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("runtime.deadline.time", SimpleNamespace(monotonic=lambda: now))
+    deadline = Deadline(60)
+    assert await deadline.wait(asyncio.sleep(0.01, "done")) == "done"
+    now = 59.9
     started = time.monotonic()
     with pytest.raises(TimeoutError):
-        await deadline.wait(asyncio.sleep(10))
-    assert time.monotonic() - started < 0.09
+        await deadline.wait(asyncio.sleep(120))
+    assert time.monotonic() - started < PATIENCE  # a tenth of a second was left
 
 
 async def test_what_is_waited_for_too_long_is_cancelled() -> None:
@@ -53,11 +65,10 @@ async def test_a_background_task_runs_until_it_is_asked_to_stop() -> None:
     task = Background("counting", body)
     assert not is_running(task)
     await task.start()
-    await asyncio.sleep(0.05)
+    await until(lambda: rounds > 1)
     assert is_running(task)
-    await task.stop(Deadline(1))
+    await task.stop(Deadline(PATIENCE))
     assert not is_running(task)
-    assert rounds > 1
 
 
 async def test_a_stopped_task_can_start_again() -> None:
@@ -72,7 +83,7 @@ async def test_a_stopped_task_can_start_again() -> None:
     for _ in range(2):
         await task.start()
         await asyncio.sleep(0)
-        await task.stop(Deadline(1))
+        await task.stop(Deadline(PATIENCE))
     assert started == 2
 
 
@@ -84,10 +95,9 @@ async def test_a_crash_is_reported_by_name() -> None:
     task = Background("the relay", body)
     with crash.listening(died.append):
         await task.start()
-        await asyncio.sleep(0.01)
+        await until(lambda: not task.running)
     assert died == ["the relay"]
-    assert not task.running
-    await task.stop(Deadline(1))
+    await task.stop(Deadline(PATIENCE))
 
 
 async def test_an_orderly_end_is_no_crash() -> None:
@@ -98,7 +108,7 @@ async def test_an_orderly_end_is_no_crash() -> None:
     task = Background("the relay", body)
     with crash.listening(died.append):
         await task.start()
-        await task.stop(Deadline(1))
+        await task.stop(Deadline(PATIENCE))
     assert died == []
 
 
@@ -115,7 +125,7 @@ async def test_a_task_that_does_not_end_is_cancelled_at_the_deadline() -> None:
 
     async def body(_: asyncio.Event) -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(120)
         finally:
             cancelled.set()
 
@@ -126,7 +136,7 @@ async def test_a_task_that_does_not_end_is_cancelled_at_the_deadline() -> None:
     started = time.monotonic()
     with crash.listening(died.append):
         await task.stop(Deadline(0.05))
-    assert 0.04 < time.monotonic() - started < 2
+    assert 0.04 < time.monotonic() - started < PATIENCE
     assert cancelled.is_set()
     assert not task.running
     assert died == []
@@ -150,7 +160,7 @@ async def test_closing_has_a_second_even_past_the_deadline() -> None:
     closed: list[str] = []
 
     async def close() -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         closed.append("pool")
 
     component = Closing(close)
@@ -177,10 +187,9 @@ async def test_a_periodic_action_begins_at_once_and_outlives_what_is_expected() 
     periodic = Periodic("meter", 0.01, action, (ConnectionError,))
     with crash.listening(died.append):
         await periodic.start()
-        await asyncio.sleep(0.1)
+        await until(lambda: turns >= 3)
         assert await periodic.healthy()
-        await periodic.stop(Deadline(1))
-    assert turns >= 3
+        await periodic.stop(Deadline(PATIENCE))
     assert died == []
     assert not await periodic.healthy()
 
@@ -193,7 +202,7 @@ async def test_a_periodic_action_dies_of_what_is_not_expected() -> None:
     periodic = Periodic("meter", 0.01, action, (ConnectionError,))
     with crash.listening(died.append):
         await periodic.start()
-        await asyncio.sleep(0.02)
+        await until(lambda: bool(died))
     assert died == ["meter"]
     assert not await periodic.healthy()
 
@@ -205,12 +214,12 @@ async def test_a_periodic_action_does_not_wait_out_its_time_to_stop() -> None:
         nonlocal turns
         turns += 1
 
-    periodic = Periodic("meter", 60, action)
+    periodic = Periodic("meter", 120, action)
     await periodic.start()
-    await asyncio.sleep(0.01)
+    await until(lambda: turns == 1)
     started = time.monotonic()
-    await periodic.stop(Deadline(10))
-    assert time.monotonic() - started < 1
+    await periodic.stop(Deadline(120))
+    assert time.monotonic() - started < PATIENCE
     assert turns == 1
 
 
@@ -220,7 +229,7 @@ async def test_what_ignores_its_cancellation_is_left_behind() -> None:
     async def body(_: asyncio.Event) -> None:
         while not go_on.is_set():
             try:
-                await asyncio.wait_for(go_on.wait(), 60)
+                await asyncio.wait_for(go_on.wait(), 120)
             except asyncio.CancelledError:
                 continue
 
@@ -229,7 +238,6 @@ async def test_what_ignores_its_cancellation_is_left_behind() -> None:
     await asyncio.sleep(0)
     started = time.monotonic()
     await task.stop(Deadline(0))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < PATIENCE
     go_on.set()
-    await asyncio.sleep(0.01)
-    assert not task.running
+    await until(lambda: not task.running)

@@ -98,7 +98,7 @@ async def test_a_loop_that_is_held_up_shows() -> None:
     await asyncio.sleep(0.05)
     time.sleep(0.2)  # noqa: ASYNC251 - the subject of the test
     await asyncio.sleep(0.01)
-    await lag.stop(Deadline(1))
+    await lag.stop(Deadline(30))
     (late,) = histogram(LOOP_LAG).labels("test-lag").collect()
     total = next(sample.value for sample in late.samples if sample.name.endswith("_sum"))
     assert total >= 0.1
@@ -117,7 +117,7 @@ def test_the_systems_clock_has_a_time_zone_and_runs() -> None:
     clock = SystemClock()
     before = clock.monotonic()
     assert clock.now().utcoffset() == timedelta(0)
-    assert abs((clock.now() - datetime.now(UTC)).total_seconds()) < 1
+    assert abs((clock.now() - datetime.now(UTC)).total_seconds()) < 30
     assert clock.monotonic() > before
 
 

@@ -11,9 +11,16 @@ import pytest
 import pytest_asyncio
 from bus.migrate import migrate
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
+from gateway.adapters import connections
 from services.gateway.tests.kits import Kit, redis_on
 
 MIGRATIONS = Path(gateway.__file__).parent / "migrations"
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that a busy machine slows down is not taken for one that hangs."""
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 30.0)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Self
 from uuid import uuid4
 
+import pytest
 from bus.outbox import OutboxRow
 from bus.store import TransactionalStore
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
@@ -81,10 +83,21 @@ async def redis_on(data_dir: Path) -> EmbeddedRedis:
     """A Redis that answers: its socket is there a moment before it listens."""
     server = await EmbeddedRedis.start(data_dir)
     probe = RedisRateLimiter(server.url)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await probe.healthy():
             pass
     return server
+
+
+def hold_now(monkeypatch: pytest.MonkeyPatch, module: ModuleType, moment: datetime) -> None:
+    """Let ``module`` take ``moment`` for now, so that nobody has to wait until then."""
+
+    class Held(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(moment.timestamp(), tz)
+
+    monkeypatch.setattr(module, "datetime", Held)
 
 
 def an_api_key(tenant_id: str, secret: str, name: str = "test") -> ApiKey:

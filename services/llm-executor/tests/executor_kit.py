@@ -146,7 +146,7 @@ class Executing:
         """Take records in, as one batch."""
         await self.intake(items)
 
-    async def end_of(self, item: Delivered[Event], seconds: float = 10.0) -> CompletionFinished:
+    async def end_of(self, item: Delivered[Event], seconds: float = 60.0) -> CompletionFinished:
         """Wait for a request's end."""
         async with asyncio.timeout(seconds):
             while not self.is_finished(item):  # noqa: ASYNC110 - the store has no event

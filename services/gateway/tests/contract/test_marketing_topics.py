@@ -129,7 +129,7 @@ async def test_an_answer_is_handed_to_its_tenant_only(one: Replica, example: Exa
     item: Any = told(example)
     search_id, tenant_id = item.event.search_id, from_headers(example.headers).tenant_id
     assert await one.searches.wait("another-tenant", search_id, 0.05) is None
-    answer = await one.searches.wait(tenant_id, search_id, 1)
+    answer = await one.searches.wait(tenant_id, search_id, 30)
     assert answer is not None
     assert answer.failure == item.event.failure
     assert len(json.loads(answer.body)["hits"]) == len(item.event.hits)

@@ -60,7 +60,7 @@ async def consumed(log: LocalLog, kit: Kit) -> None:
         policy=RetryPolicy(attempts=2, base=0.01, cap=0.02),
     )
     await service.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await lag(log, ANSWER_CAPTURED.name, "gateway"):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # nobody announces it
     await service.stop(Deadline(5))

@@ -22,7 +22,7 @@ from gateway.domain.limits import Limits
 from runtime.deadline import Deadline
 from runtime.server import HttpServer
 from services.gateway.tests.calling_api import Api, problem
-from services.gateway.tests.kits import Kit, redis_on
+from services.gateway.tests.kits import Kit, hold_now, redis_on
 from services.gateway.tests.marketing import (
     Replica,
     a_campaign,
@@ -52,7 +52,7 @@ class Watched:
         headers = {"Authorization": f"Bearer {(api or self.one.api).secret}"}
         url = f"{self.url}/v1/recommendations/{user_id}/events?limit={limit}"
         async with (
-            httpx2.AsyncClient(timeout=20) as http,
+            httpx2.AsyncClient(timeout=60) as http,
             http.stream("GET", url, headers=headers) as response,
         ):
             assert response.status_code == 200, await response.aread()
@@ -72,7 +72,7 @@ async def parsed(response: httpx2.Response) -> AsyncGenerator[Shown]:
             yield json.loads(given)
 
 
-async def following(events: AsyncGenerator[Shown], seconds: float = 10) -> Shown:
+async def following(events: AsyncGenerator[Shown], seconds: float = 60) -> Shown:
     async with asyncio.timeout(seconds):
         return await anext(events)
 
@@ -91,7 +91,11 @@ async def serving(one: Replica, **changes: Any) -> AsyncIterator[Watched]:
 
 
 @pytest_asyncio.fixture
-async def watched(kit: Kit, redis: EmbeddedRedis) -> AsyncIterator[Watched]:
+async def watched(
+    kit: Kit, redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Watched]:
+    """It looks only when it is told, unless a test says otherwise."""
+    monkeypatch.setattr(recommendations, "LOOK_SECONDS", 600.0)
     async with replica(kit, redis) as one, serving(one) as made:
         await one.complete()
         yield made
@@ -103,10 +107,10 @@ async def test_the_list_comes_as_it_is_and_whenever_it_changes(watched: Watched)
     async with watched.watch("u") as events:
         assert await following(events) == await one.shown("u")
         await one.tell(own_list("u", 2, "b"))
-        assert await following(events, 2) == await one.shown("u")
+        assert await following(events) == await one.shown("u")
         await one.tell(own_list("u", 1, "late"), own_list("v", 3, "another's"))
         await one.tell(forgotten_list("u", 3))
-        seen = await following(events, 2)
+        seen = await following(events)
         assert (ids(seen), seen["cold"]) == (["p"], True)
         await nothing_follows(events)
 
@@ -117,11 +121,11 @@ async def test_what_is_hidden_and_what_is_popular_changes_it_too(watched: Watche
     async with watched.watch("u") as events:
         assert ids(await following(events)) == ["p", "q"]
         await one.tell(a_campaign("p", budget="paused"))
-        assert ids(await following(events, 2)) == ["q"]
+        assert ids(await following(events)) == ["q"]
         await one.tell(popular_list(2, "p", "r"))
-        assert ids(await following(events, 2)) == ["r"]
+        assert ids(await following(events)) == ["r"]
         await one.tell(a_campaign("r", excluded_users=("u",)))
-        assert ids(await following(events, 2)) == []
+        assert ids(await following(events)) == []
         # A change that this user does not see is no event.
         await one.tell(a_campaign("x", budget="paused"))
     async with watched.watch("u", limit=1) as events:
@@ -132,12 +136,13 @@ async def test_a_campaign_that_ends_goes_by_itself(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recommendations, "LOOK_SECONDS", 0.2)
-    soon = datetime.now(UTC) + timedelta(seconds=1)
+    soon = datetime.now(UTC) + timedelta(hours=1)
     items = (recommended("a", ends_at=soon), recommended("b"))
     await watched.one.tell(own_list("u", 1, items=items))
     async with watched.watch("u") as events:
         assert ids(await following(events)) == ["a", "b"]
-        assert ids(await following(events, 3)) == ["b"]
+        hold_now(monkeypatch, recommendations, soon)
+        assert ids(await following(events)) == ["b"]
 
 
 async def test_another_tenants_changes_are_not_heard(watched: Watched) -> None:
@@ -145,11 +150,14 @@ async def test_another_tenants_changes_are_not_heard(watched: Watched) -> None:
     async with watched.watch("u") as mine, watched.watch("u", other) as theirs:
         assert ids(await following(mine)) == ids(await following(theirs)) == []
         await one.tell(own_list("u", 1, "a"), popular_list(1, "p"))
-        assert ids(await following(mine, 2)) == ["a"]
+        assert ids(await following(mine)) == ["a"]
         await nothing_follows(theirs)
 
 
-async def test_many_changes_at_once_are_few_events(watched: Watched) -> None:
+async def test_many_changes_at_once_are_few_events(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommendations, "GAP_SECONDS", 1.0)
     async with watched.watch("u") as events:
         await following(events)
         for n in range(1, 101):
@@ -166,7 +174,7 @@ async def test_what_one_replica_is_told_another_shows(
     async with replica(kit, redis) as other, watched.watch("u") as events:
         await following(events)
         await other.tell(own_list("u", 1, "a"), tenant_id=watched.one.api.tenant_id)
-        assert ids(await following(events, 2)) == ["a"]
+        assert ids(await following(events)) == ["a"]
 
 
 async def test_who_watches_outlives_a_redis_that_goes_and_comes(
@@ -196,7 +204,7 @@ async def test_streams_are_counted(kit: Kit, redis: EmbeddedRedis) -> None:
         await one.complete()
         url = f"{watched.url}/v1/recommendations/u/events"
         headers = {"Authorization": f"Bearer {one.api.secret}"}
-        async with watched.watch("u") as events, httpx2.AsyncClient() as http:
+        async with watched.watch("u") as events, httpx2.AsyncClient(timeout=60) as http:
             await following(events)
             problem(await http.get(url, headers=headers), 429, "too-many-streams")
             assert (await one.shown("u"))["items"] == []
@@ -205,7 +213,7 @@ async def test_streams_are_counted(kit: Kit, redis: EmbeddedRedis) -> None:
 async def test_a_stream_ends_so_that_its_key_is_shown_anew(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recommendations, "LASTS_SECONDS", 0.3)
+    monkeypatch.setattr(recommendations, "LASTS_SECONDS", 2)
     monkeypatch.setattr(recommendations, "LOOK_SECONDS", 0.1)
-    async with watched.watch("u") as events, asyncio.timeout(10):
+    async with watched.watch("u") as events, asyncio.timeout(60):
         assert len([shown async for shown in events]) == 1

@@ -131,7 +131,7 @@ async def test_what_is_asked_is_what_was_given(one: Replica) -> None:
 async def test_an_answer_that_is_there_before_anybody_waits_is_taken(one: Replica) -> None:
     search_id = uuid4()
     await one.tell(answer(search_id, HIT))
-    taken = await one.searches.wait(one.api.tenant_id, search_id, 0.2)
+    taken = await one.searches.wait(one.api.tenant_id, search_id, 30)
     assert taken is not None
     assert HIT.text in taken.body
     assert await one.searches.wait(one.api.tenant_id, search_id, 0.1) is None
@@ -141,7 +141,7 @@ async def test_without_an_answer_one_is_told_to_ask_again(one: Replica) -> None:
     started = time.monotonic()
     async with listening(one):
         response = await search(one.api, wait=0.3)
-    assert 0.3 <= time.monotonic() - started < 3
+    assert 0.3 <= time.monotonic() - started < 10  # which it waits unless told otherwise
     assert "0.3 seconds" in problem(response, 503, "search-unanswered")["title"]
     assert response.headers["retry-after"] == "2"
 
@@ -234,5 +234,5 @@ async def test_more_than_may_wait_are_told_to_ask_again(
     ended = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(one) for one in ended].count(Unavailable) == 2
     await few.hand_over([SearchAnswer(tenant_id, search_ids[0], "{}")])
-    assert await few.wait(tenant_id, search_ids[0], 1) is not None
+    assert await few.wait(tenant_id, search_ids[0], 30) is not None
     await few.close()

@@ -105,16 +105,19 @@ async def test_a_new_store_is_filled_and_then_read(one: Replica) -> None:
     assert ready() == 1
 
 
-async def test_a_flushed_store_is_filled_within_seconds(one: Replica) -> None:
+async def test_a_flushed_store_is_filled_within_seconds(
+    one: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "LOOK_SECONDS", 3.0)  # until then it stays as it is
     await publish(one.log, one.api.tenant_id, *everything())
     periodic = rebuilder(one).periodic()
     await periodic.start()
-    async with asyncio.timeout(10):
-        while not ready():  # noqa: ASYNC110 - a gauge tells nobody
+    async with asyncio.timeout(60):
+        while await one.lists.condition() is not Condition.READY or not ready():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await one.raw.flushall()
     problem(await one.api.call("GET", "/v1/recommendations/u1"), 503, "read-model-unready")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await one.api.call("GET", "/v1/recommendations/u1")).status_code == 503:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await assert_complete(one)

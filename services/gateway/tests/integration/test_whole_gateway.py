@@ -74,7 +74,7 @@ class Whole:
         return ids(response.json()) if response.status_code == 200 else response.status_code
 
 
-async def soon(wanted: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+async def soon(wanted: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await wanted():  # noqa: ASYNC110 - what it waits for is told over HTTP
             await asyncio.sleep(0.02)
@@ -98,7 +98,7 @@ async def whole(
     await service.start()
     (server,) = [part for part in service.components if isinstance(part, HttpServer)]
     headers = {"Authorization": f"Bearer {SECRET}"}
-    http = httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=20)
+    http = httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60)
     publisher, raw = Publisher("recommender", log, SystemClock()), Redis.from_url(redis.url)
     await publisher.start()
     yield Whole(service, http, log, raw, publisher)

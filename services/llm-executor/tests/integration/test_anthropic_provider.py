@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from llm_executor.adapters import wire
 from llm_executor.adapters.anthropic import DEFAULT_MAX_TOKENS, AnthropicProvider, _Answer
 from llm_executor.adapters.failures import Failures
 from llm_executor.adapters.wire import Access, Malformed
@@ -325,8 +326,10 @@ async def test_a_stream_is_read_however_it_is_cut(odd: Any, provider: AnthropicP
 
 @pytest.mark.asyncio
 async def test_connections_are_used_again_after_a_stream(
-    odd: Any, provider: AnthropicProvider
+    odd: Any, provider: AnthropicProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wire, "_DRAIN_SECONDS", 30)
+
     async def linger() -> None:
         await asyncio.sleep(0.02)  # the end of the body comes apart from that of the answer
 
@@ -371,7 +374,7 @@ async def test_silence_in_a_stream_ends_with_the_time(
 
     odd.streams(START, delta("Not"), then=forever)
     with pytest.raises(CallFailed) as caught:
-        await provider.complete(CALL, 0.3, lambda _: None)
+        await provider.complete(CALL, 1, lambda _: None)
     assert (caught.value.kind, caught.value.billed) == ("timed-out", True)
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
+import pytest
 from bus.stores.postgres import Pool, connect
 from call_store_kit import LONG, Kit, MemoryKit, PostgresKit, ask, end, request
 from hypothesis import settings
@@ -230,6 +231,7 @@ def by_key(claimed: Iterable[Any]) -> dict[Key, Any]:
     return {item.key: item for item in claimed}
 
 
+@pytest.mark.timeout(600)
 def test_memory_and_postgresql_do_the_same(dsn: str) -> None:
     with asyncio.Runner() as runner:
         pool = runner.run(connect(dsn, "llm-executor tests", size=2))

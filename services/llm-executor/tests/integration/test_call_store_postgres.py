@@ -95,7 +95,7 @@ async def test_only_a_stored_end_wakes_the_relay(pool: Pool, dsn: str) -> None:
         await listener.execute("SELECT 1")  # brings what was notified so far
         assert woken.empty()
         await store.record([end(held[0]), end(held[1])])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await woken.get()
         assert woken.empty()  # once for all of them
     finally:

@@ -439,12 +439,12 @@ def test_facts_of_names_that_nobody_knows_are_not_kept_forever(
 
 def test_what_is_known_is_found_fast(from_file: ConfiguredProviders) -> None:
     from_file.learn(catalog("router", *(listed(f"m{n}", "1") for n in range(500))))
-    started = time.perf_counter()
+    started = time.thread_time()  # what others do meanwhile does not count
     for _ in range(10_000):
         from_file.facts("router/m7")
         from_file.lane("router/m7")
         from_file.limits("router/m7")
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_lists_are_read_that_can_be_and_are_of_use(

@@ -57,7 +57,7 @@ async def log(tmp_path: Path) -> AsyncIterator[LocalLog]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.005)
 
@@ -385,7 +385,7 @@ async def test_a_stop_puts_back_what_waits_and_lets_calls_end(log: LocalLog) -> 
     async with executing:
         await executing.feed(*items)
         await provider.until(2)
-        stopping = asyncio.create_task(executing.stop(5))
+        stopping = asyncio.create_task(executing.stop(60))
         await asyncio.sleep(0.05)
         assert not stopping.done()
         provider.gate.set()

@@ -337,17 +337,17 @@ async def test_a_stream_that_goes_wrong_may_be_billed(
 @pytest.mark.parametrize("fault", ["timeout", "hang_stream"])
 async def test_silence_ends_with_the_time(make: Make, fault: str, streaming: bool) -> None:
     started = asyncio.get_running_loop().time()
-    failed = await failure_under(make, FaultRates(**{fault: 1.0}), 0.3, streaming=streaming)
+    failed = await failure_under(make, FaultRates(**{fault: 1.0}), 1, streaming=streaming)
     assert told(failed) == ("timed-out", True)
-    assert 0.3 <= asyncio.get_running_loop().time() - started < 3
+    assert 1 <= asyncio.get_running_loop().time() - started < 30
 
 
 @each_adapter
 async def test_a_stream_that_never_falls_silent_ends_with_the_time_too(make: Make) -> None:
     pieces: list[str] = []
-    async with simulated(make, faults=FaultRates(chunk_delay_s=0.1), stream_words=1) as (made, _):
+    async with simulated(make, faults=FaultRates(chunk_delay_s=0.2), stream_words=1) as (made, _):
         with pytest.raises(CallFailed) as caught:
-            await made.complete(CALL, 0.6, pieces.append)
+            await made.complete(CALL, 1.5, pieces.append)
     assert told(caught.value) == ("timed-out", True)
     assert pieces
 
@@ -423,8 +423,10 @@ async def test_a_list_that_cannot_be_read_is_a_failure_that_costs_nothing(make: 
 
 @each_adapter
 async def test_a_list_that_takes_too_long_is_a_failure_that_costs_nothing(make: Make) -> None:
+    given_up = asyncio.Event()
+
     async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(1)
+        await given_up.wait()
         writer.close()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
@@ -432,4 +434,5 @@ async def test_a_list_that_takes_too_long_is_a_failure_that_costs_nothing(make: 
         async with provider_at(make, f"http://127.0.0.1:{port}/v1") as provider:
             with pytest.raises(CallFailed) as caught:
                 await provider.catalog(0.2)
+            given_up.set()
     assert told(caught.value) == ("timed-out", False)

