@@ -215,8 +215,9 @@ async def test_more_than_a_page_of_events_is_told_whole(watched: Watched) -> Non
         again = analyzed(calls[0], analyzer_version=f"test-{n}")
         await watched.tell(again)
     await watched.tell(*(analyzed(call) for call in calls[1:]))
+    await watched.tell(*map(answered, calls))
     events = await watched.all_of(run_id)
-    assert len(settled(events)) == 252
+    assert len(settled(events)) == 252 + len(calls)
     assert [sent.event for sent in events] == ["progress", "progress", "end"]
 
 

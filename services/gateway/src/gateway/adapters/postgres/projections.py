@@ -129,11 +129,15 @@ class ProjectionRows(EarlyRows):
         )
 
     async def _close(self, locked: Sequence[Any], now: datetime) -> None:
-        """End those of the locked runs that have no open completion."""
+        """End those of the locked runs that have no open completion.
+
+        An analysis may come before the end that it is of: the run waits for the text and the cost.
+        """
         ended = await self._connection.fetch(
             "SELECT run_id FROM unnest($1::uuid[]) AS run_id WHERE NOT EXISTS (SELECT FROM "
             "completions WHERE completions.run_id = run_id.run_id AND NOT analyzed "
-            "AND failure_kind IS NULL)",
+            "AND failure_kind IS NULL) AND NOT EXISTS (SELECT FROM completions "
+            "WHERE completions.run_id = run_id.run_id AND NOT finished)",
             [row["run_id"] for row in locked],
         )
         cancelled = {row["run_id"]: row["cancelled_at"] is not None for row in locked}
