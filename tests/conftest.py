@@ -24,9 +24,9 @@ def certain() -> Iterator[dict[str, str]]:
 def template(certain: dict[str, str]) -> Iterator[Path]:
     """A data directory that was started and stopped once, to be copied instead of made anew."""
     with tempfile.TemporaryDirectory(prefix="limelight-") as folder:
-        process = LimelightProcess(Path(folder) / "data", environment=certain)
-        process.start()
-        assert process.stop() == 0, process.output()
+        with LimelightProcess(Path(folder) / "data", environment=certain) as process:
+            process.start()
+            assert process.stop() == 0, process.output()
         yield process.data_dir
 
 

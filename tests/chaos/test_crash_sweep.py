@@ -79,9 +79,9 @@ def _run_until_killed(limelight: LimelightProcess, point: str, number: int) -> N
         try:
             _post(limelight)
         except OSError:
-            assert limelight.wait_for_exit(20) == -9
+            assert limelight.wait_for_exit(60) == -9
             return
-    assert limelight.wait_for_exit(30) == -9, f"{point} was not passed {number} times"
+    assert limelight.wait_for_exit(60) == -9, f"{point} was not passed {number} times"
 
 
 def _is_ready(limelight: LimelightProcess) -> bool:
@@ -99,7 +99,7 @@ def _check_end_state(limelight: LimelightProcess) -> None:
     assert report["progress"]["analyzed"] == ANSWERED
     assert report["progress"]["failed"] == FAILED
     assert list(named_in(report).values()) == [(ANSWERED, ANSWERED), (0, ANSWERED)]
-    limelight.wait_until(lambda: _is_quiet(limelight), "for empty outboxes and no lag", 30)
+    limelight.wait_until(lambda: _is_quiet(limelight), "for empty outboxes and no lag", 60)
     assert limelight.stop() == 0, limelight.output()
     _check_log(limelight.data_dir)
 

@@ -11,7 +11,7 @@ from devkit.limelight_process import LimelightProcess
 def refused(limelight: LimelightProcess, environment: dict[str, str] | None = None) -> str:
     """Start, expect it to end with an error, and return what it said."""
     limelight.start(environment, ready=False)
-    assert limelight.wait_for_exit(30) in (1, 2)
+    assert limelight.wait_for_exit(60) in (1, 2)
     said = limelight.output()
     assert "Traceback" not in said
     return said
@@ -55,5 +55,5 @@ def test_a_simulator_configuration_that_is_not_there(limelight: LimelightProcess
 
 def test_a_user_of_a_log_that_has_none(limelight: LimelightProcess) -> None:
     limelight.start({"LIMELIGHT_LOG_USERNAME": "somebody"}, ready=False)
-    assert limelight.wait_for_exit(30) == 2
+    assert limelight.wait_for_exit(60) == 2
     assert "LIMELIGHT_LOG_SASL_MECHANISM" in limelight.output()

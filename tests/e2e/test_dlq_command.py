@@ -46,7 +46,7 @@ def test_poison_is_set_aside_and_told(limelight: LimelightProcess) -> None:
         words = ("bad-json", "wrong-model", "null-body", "bad-header", "unknown-type", "not-utf8")
         return [word for word in words if word in listed.stdout]
 
-    limelight.wait_until(lambda: len(reasons()) == 6, "for six dead letters", 30)
+    limelight.wait_until(lambda: len(reasons()) == 6, "for six dead letters", 60)
     shown = limelight.run("dlq", "show", "llm-executor", TOPIC, "0:0")
     assert "{not json" in shown.stdout
     assert "dlq-reason: bad-json" in shown.stdout
@@ -56,7 +56,7 @@ def test_poison_fails_again_when_replayed_and_the_rest_works(limelight: Limeligh
     put(limelight.data_dir, OutRecord(TOPIC, b"1", b"{not json", examples(TOPIC)[0].headers))
     limelight.start()
     limelight.wait_until(
-        lambda: "bad-json" in limelight.run("dlq", "list").stdout, "for the dead letter", 30
+        lambda: "bad-json" in limelight.run("dlq", "list").stdout, "for the dead letter", 60
     )
 
     replayed = limelight.run("dlq", "replay", "llm-executor", "--topic", TOPIC)

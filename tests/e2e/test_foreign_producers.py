@@ -45,7 +45,7 @@ class Outside:
     def run(self, *command: str) -> None:
         environment = os.environ | {"KAFKA": self.kafka, "TENANT": TENANT}
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, env=environment, capture_output=True, text=True, check=False, timeout=90
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -82,8 +82,8 @@ class Outside:
         """The dead letters as anybody reads them who may read the topic, oldest first."""
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "looking"})
         consumer.assign([TopicPartition(DLQ, 0, OFFSET_BEGINNING)])
-        _, end = consumer.get_watermark_offsets(TopicPartition(DLQ, 0), timeout=10)
-        found = [consumer.poll(10) for _ in range(end)]
+        _, end = consumer.get_watermark_offsets(TopicPartition(DLQ, 0), timeout=60)
+        found = [consumer.poll(60) for _ in range(end)]
         consumer.close()
         return [_told(message.headers()) for message in found if message is not None]
 

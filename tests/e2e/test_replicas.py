@@ -99,7 +99,7 @@ def said_by(found: dict[str, Any]) -> set[str]:
 
 def applied(process: ServiceProcess, topic: str) -> float:
     """How many records of a topic it has worked on."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not (told := process.metrics()):
         assert process.alive, process.output()
         assert time.monotonic() < until, f"no metrics of {process.module}: {process.output()}"

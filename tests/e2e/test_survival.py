@@ -46,10 +46,10 @@ def test_a_killed_run_ends_right(limelight: LimelightProcess, slow: dict[str, st
     def analyzed(at_least: int) -> bool:
         return int(limelight.call("GET", path)[1]["progress"]["analyzed"]) >= at_least
 
-    limelight.wait_until(lambda: analyzed(20), "for the first answers", 30)
+    limelight.wait_until(lambda: analyzed(20), "for the first answers", 60)
     limelight.kill()
     limelight.start(slow)
-    limelight.wait_until(lambda: analyzed(100), "for more answers", 30)
+    limelight.wait_until(lambda: analyzed(100), "for more answers", 60)
     limelight.kill()
     limelight.start(slow)
 

@@ -39,7 +39,11 @@ def running(certain: dict[str, str], template: Path) -> Iterator[LimelightProces
         tempfile.TemporaryDirectory(prefix="limelight-") as folder,
         LimelightProcess(Path(folder) / "data", environment=certain) as process,
     ):
-        yield process.start()
+        process.start()
+        for name in ("Quillnote", "Papertrail Pro"):
+            brand = {"name": name, "domains": [f"{name.split()[0].lower()}.example"]}
+            assert process.call("PUT", "/v1/brands", brand)[0] == 200
+        yield process
 
 
 def raw(limelight: LimelightProcess, method: str, path: str, **given: Any) -> tuple[Any, bytes]:
@@ -49,7 +53,7 @@ def raw(limelight: LimelightProcess, method: str, path: str, **given: Any) -> tu
         data=given.get("content"),
         headers={"Authorization": f"Bearer {limelight.key()}"} | given.get("headers", {}),
     )
-    with urlopen(request, timeout=30) as answer:
+    with urlopen(request, timeout=60) as answer:
         return answer.headers, answer.read()
 
 
@@ -90,9 +94,6 @@ def test_an_equal_run_is_the_earlier_one_if_asked(running: LimelightProcess) -> 
 
 
 def test_captured_answers_are_analysed_and_bad_lines_listed(running: LimelightProcess) -> None:
-    for name in ("Quillnote", "Papertrail Pro"):
-        brand = {"name": name, "domains": [f"{name.split()[0].lower()}.example"]}
-        assert running.call("PUT", "/v1/brands", brand)[0] == 200
     taken = import_lines(running, LINE, b'{"prompt"', LINE, LINE | {"text": "No idea."}, b"\xff")
     assert (taken["accepted"], taken["known"], taken["rejected"]) == (2, 1, 2)
     assert [bad["line"] for bad in taken["errors"]] == [2, 5]

@@ -53,7 +53,7 @@ class Collector:
             for span in scope.spans
         ]
 
-    def wait_for(self, name: str, seconds: float = 30) -> None:
+    def wait_for(self, name: str, seconds: float = 60) -> None:
         """Until a span of that name has arrived."""
         until = time.monotonic() + seconds
         while not any(span.name == name for span in self.spans):

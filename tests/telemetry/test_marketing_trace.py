@@ -31,7 +31,7 @@ def test_a_conversation_is_one_trace(traced: LimelightProcess, collector: Collec
         status, found = traced.call("GET", "/v1/recommendations/ada")
         return status == 200 and found["source"] != "popular"
 
-    traced.wait_until(known, "for a recommendation", 30)
+    traced.wait_until(known, "for a recommendation", 60)
     assert traced.stop() == 0  # flushes what is still buffered
 
     ours = {span.span_id: span for span in collector.spans if span.trace_id.hex() == TRACE}

@@ -14,7 +14,7 @@ from typing import Any, Self
 from devkit.ports import free_port
 
 _CHUNK = 65_536
-_SECONDS = 10.0
+_SECONDS = 30.0
 
 
 class Gate:

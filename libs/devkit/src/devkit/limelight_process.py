@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from devkit.ports import free_port
 from devkit.running import ProcessError, Running
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 COMMAND = (sys.executable, "-m", "allinone")
 
 
@@ -104,7 +104,7 @@ class LimelightProcess(Running):
                 raise ProcessError(f"waited {seconds} s in vain {what}:\n{self.output()}")
             time.sleep(0.05)
 
-    def wait_for_model(self, name: str, seconds: float = 30) -> Self:
+    def wait_for_model(self, name: str, seconds: float = 60) -> Self:
         """Until the gateway has the list that names a model: right after a start it has the last.
 
         Raises ProcessError.
@@ -141,7 +141,7 @@ class LimelightProcess(Running):
 
 def _fetch(request: Request, *, as_json: bool = True) -> tuple[int, Any]:
     try:
-        with urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+        with urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
             return answer.status, _body(answer.read(), as_json=as_json)
     except HTTPError as error:
         return error.code, _body(error.read(), as_json=as_json)
