@@ -49,6 +49,7 @@ class Watch:
         self._redis = Redis.from_url(socket)
         self.waiting: dict[str, float] = {}
         self.took: list[float] = []
+        self.heard_at = time.monotonic()
 
     async def run(self) -> None:
         """Hear of every change, for ever."""
@@ -57,6 +58,7 @@ class Watch:
             while True:
                 message = await heard.get_message(timeout=1.0)
                 if message is not None:
+                    self.heard_at = time.monotonic()
                     self._note(unquote(message["channel"].decode().rpartition(":")[2]))
 
     def _note(self, user: str) -> None:

@@ -113,6 +113,8 @@ async def measured(limelight: LimelightProcess, people: int, seconds: float) -> 
     hearing = asyncio.create_task(watch.run())
     async with connected(limelight) as session:
         await prepared(session, people)
+        while time.monotonic() < watch.heard_at + STILL_SECONDS:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.1)
         print(table([_WHOM, await reached(session, people)]), flush=True)
         rows = [
             await fresh(session, watch, people, seconds, launches=launches)

@@ -30,7 +30,7 @@ from embedding.domain.searching import Archive
 from embedding.domain.states import UserState
 from embedding.domain.surroundings import Catalogs, Surveyor
 
-PAGE = 50
+PAGE = 10
 """Users of a campaign's audience who are told of at once."""
 
 Tell = Callable[[Sequence[Emit]], Awaitable[None]]
@@ -98,7 +98,7 @@ async def on_campaigns_embedded(
             audience = parts.audience
             users = await audience.of(item.tenant_id, item.event.campaign_id, all_know)
             for first in range(0, len(users), PAGE):
-                found = await audience.surveyed(users[first : first + PAGE])
+                found = await audience.surveyed(users[first : first + PAGE], all_know)
                 await tell(_told(item, found, parts))
                 audience.told(found)
                 await asyncio.sleep(len(found) / per_second)

@@ -33,7 +33,7 @@ class Settings(ServiceSettings):
         default=50, ge=1, le=200, description="users that are told to be near to one"
     )
     audience_per_second: float = Field(
-        default=100, gt=0, description="users who are told of a new campaign in each second"
+        default=50, gt=0, description="users who are told of a new campaign in each second"
     )
 
     @model_validator(mode="after")

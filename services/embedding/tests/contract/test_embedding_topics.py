@@ -93,6 +93,12 @@ class Consumer:
     async def feed(self, *fed: Example) -> None:
         await self._apply([delivered(example, at) for at, example in enumerate(fed)])
 
+    async def spoken_before(self) -> None:
+        """All conversations, a day before the campaigns."""
+        self.kit.clock.advance(-86_400)
+        await self.feed(*CONVERSATIONS)
+        self.kit.clock.advance(86_400)
+
     def state(self) -> tuple[object, ...]:
         lake, index = self.kit.memory, self.kit.vectors
         states = {user: (each.version, each.mean.count) for user, each in lake.stored.items()}
@@ -190,7 +196,7 @@ async def test_a_campaign_tells_its_vector_unless_it_is_deleted() -> None:
 
 async def test_a_campaign_tells_those_who_spoke_before_it_came() -> None:
     consumer = Consumer()
-    await consumer.feed(*CONVERSATIONS)
+    await consumer.spoken_before()
     before = {(row.envelope.tenant_id, row.key): body(row) for row in consumer.take()}
     await consumer.feed(*CAMPAIGNS)
     consumer.take()
@@ -209,7 +215,8 @@ async def test_a_campaign_tells_those_who_spoke_before_it_came() -> None:
 
 async def test_a_campaign_whose_meaning_is_as_before_tells_nobody() -> None:
     consumer = Consumer()
-    await consumer.feed(*CONVERSATIONS, *CAMPAIGNS)
+    await consumer.spoken_before()
+    await consumer.feed(*CAMPAIGNS)
     consumer.take()
     for example in EMBEDDED:
         same = json.dumps({**example.body, "meaning_changed": False}).encode()
@@ -220,7 +227,8 @@ async def test_a_campaign_whose_meaning_is_as_before_tells_nobody() -> None:
 async def test_nobody_is_told_while_a_process_may_not_know_of_the_campaign() -> None:
     consumer = Consumer()
     consumer.kit.catalogs.fresh = timedelta(seconds=5)
-    await consumer.feed(*CONVERSATIONS, *CAMPAIGNS)
+    await consumer.spoken_before()
+    await consumer.feed(*CAMPAIGNS)
     consumer.take()
     (item, *_) = [delivered(each) for each in EMBEDDED]
     consumer.kit.clock.advance((item.envelope.time - consumer.kit.clock.now()).total_seconds() + 2)

@@ -15,6 +15,7 @@ from services.embedding.tests.embedding_kit import ADA, ADA_ELSEWHERE, BEN, NOW,
 from services.embedding.tests.lake_kit import campaign
 
 TEA = "green tea"
+LATER, LAST = NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)
 
 
 def a_campaign(**changes: object) -> Campaign:
@@ -35,7 +36,7 @@ def audience(kit: Kit, tenant_id: str = ADA.tenant_id, since: datetime = NOW) ->
 
 
 def surveyed(kit: Kit, *users: UserKey) -> dict[UserKey, Surroundings]:
-    found = asyncio.run(kit.parts.audience.surveyed(users))
+    found = asyncio.run(kit.parts.audience.surveyed(users, LATER))
     return {state.user: around for state, around in found}
 
 
@@ -90,8 +91,9 @@ def test_who_is_looked_around_has_a_higher_version_and_the_same_words() -> None:
     say(kit, TEA)
     before = kit.memory.stored[ADA]
     put(kit, a_campaign())
-    ((state, around),) = asyncio.run(kit.parts.audience.surveyed([ADA]))
-    assert state == replace(before, version=state.version) == kit.memory.stored[ADA]
+    ((state, around),) = asyncio.run(kit.parts.audience.surveyed([ADA], LATER))
+    assert before.pending
+    assert state == replace(before, version=state.version, pending=()) == kit.memory.stored[ADA]
     assert state.version > before.version
     assert kit.vectors.users[ADA].version == state.version
     assert [each.campaign_id for each in around.likings] == ["tea-week"]
@@ -118,7 +120,7 @@ def test_who_is_gone_or_of_another_model_or_speaks_meanwhile_is_left_out() -> No
             return {ADA: state}
 
         kit.memory.states = late  # type: ignore[method-assign, assignment]
-        assert await kit.parts.audience.surveyed([ADA]) == []
+        assert await kit.parts.audience.surveyed([ADA], LATER) == []
         assert kit.memory.stored[ADA] == newer
 
     asyncio.run(meanwhile())
@@ -128,7 +130,7 @@ def test_who_was_told_since_everybody_knew_is_not_told_again() -> None:
     kit = Kit()
     say(kit, TEA)
     put(kit, a_campaign())
-    found = asyncio.run(kit.parts.audience.surveyed([ADA]))
+    found = asyncio.run(kit.parts.audience.surveyed([ADA], LATER))
     assert audience(kit) == [ADA]  # looked around, but not told yet
     kit.parts.audience.told(found)
     assert audience(kit, since=NOW) == []
@@ -148,6 +150,18 @@ def test_who_is_forgotten_while_they_are_looked_around_stays_forgotten() -> None
     assert kit.memory.stored == {}
     put(kit, a_campaign())
     assert audience(kit) == []
+
+
+def test_who_has_spoken_since_everybody_knew_is_told_by_that() -> None:
+    kit = Kit()
+    put(kit, a_campaign())
+    say(kit, TEA)
+    audience = kit.parts.audience
+    assert asyncio.run(audience.surveyed([ADA], NOW)) == []
+    ((first, _),) = asyncio.run(audience.surveyed([ADA], LATER))
+    # Nobody knows whether that was told: it is told again, though the version is new enough.
+    ((again, _),) = asyncio.run(audience.surveyed([ADA], NOW))
+    assert again.version > first.version
 
 
 class Gated(MemoryVectorIndex):
@@ -190,9 +204,6 @@ def test_one_of_both_sees_the_other_when_a_campaign_comes_while_somebody_speaks(
     found, around = asyncio.run(both())
     assert (found == [ADA]) == speaks_first
     assert bool(around.likings) == (not speaks_first)
-
-
-LATER, LAST = NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,11 @@ class Audience:
         users = [UserKey(tenant_id, user_id) for _, user_id in ranked[:REACH]]
         return [user for user in users if user not in self._told or self._told[user] < since]
 
-    async def surveyed(self, users: Sequence[UserKey]) -> Sequence[tuple[UserState, Surroundings]]:
-        """Who and what is near each of them now; those who speak meanwhile are left out."""
-        states = await self.profiles.renewed(users)
+    async def surveyed(
+        self, users: Sequence[UserKey], since: datetime
+    ) -> Sequence[tuple[UserState, Surroundings]]:
+        """Who and what is near each of them now, less those who have spoken ``since``."""
+        states = await self.profiles.renewed(users, since)
         around = await self.surveyor.survey(states)
         return [(state, around[state.user]) for state in states]
 

@@ -58,24 +58,28 @@ class Profiles:
                 return state
         raise Contended(f"the state of a user changed {ATTEMPTS} times while it was made anew")
 
-    async def renewed(self, users: Collection[UserKey]) -> Sequence[UserState]:
+    async def renewed(self, users: Collection[UserKey], since: datetime) -> Sequence[UserState]:
         """The states of users under higher versions, to tell of them again.
 
-        Left out are those who are not there, who are of another recipe, and who speak at this
-        moment: that will be told anyway.
+        Left out are those who are not there, who are of another recipe, who have spoken ``since``
+        or speak at this moment: what they said is told with all that is near now.
         """
         graves = await self.lake.forgotten(users)
-        own = [
-            state
-            for state in (await self.lake.states(users)).values()
-            if state.recipe == self.recipe.name
-        ]
+        known = (await self.lake.states(users)).values()
+        own = [state for state in known if self._is_due(state, since)]
+        await self.lake.mark_counted([each for state in own for each in state.pending])
         pairs = [
-            (replace(state, version=self._after(state.version)), state.version) for state in own
+            (replace(state, version=self._after(state.version), pending=()), state.version)
+            for state in own
         ]
         saved = set(await self.lake.save_states(pairs))
         states = {state.user: state for state, _ in pairs if state.user in saved}
         return list((await self._placed(states, set(users), graves)).values())
+
+    def _is_due(self, state: UserState, since: datetime) -> bool:
+        """A version that added nothing was made here, and a crash may have left it untold."""
+        spoke = bool(state.pending) and state.version >= microseconds(since)
+        return state.recipe == self.recipe.name and not spoke
 
     async def forget(self, user: UserKey, at: datetime) -> None:
         """Remove all that was heard of a user up to ``at``, and remember that. Raises Contended."""
