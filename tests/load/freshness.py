@@ -14,7 +14,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -108,13 +109,8 @@ async def at_rate(
 
 async def measured(limelight: LimelightProcess, seconds: float) -> list[tuple[str, ...]]:
     """One row for each rate."""
-    watch = Watch(EmbeddedRedis.address(limelight.data_dir / "redis"))
-    hearing = asyncio.create_task(watch.run())
-    url = f"http://127.0.0.1:{limelight.port}"
-    headers = {"Authorization": f"Bearer {limelight.key()}"}
     rows: list[tuple[str, ...]] = [_HEADINGS]
-    connector = aiohttp.TCPConnector(limit=64)
-    async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
+    async with watched(limelight) as (session, watch):
         await prepared(session)
         stream = events(WARM_PEOPLE)
         for rate in RATES:
@@ -129,8 +125,22 @@ async def measured(limelight: LimelightProcess, seconds: float) -> list[tuple[st
                 await asyncio.sleep(0.05)
             rows.append(row(rate, accepted, took, watch, cpu(limelight) - before))
             print("  ".join(rows[-1]), flush=True)
-    hearing.cancel()
     return rows
+
+
+@asynccontextmanager
+async def watched(
+    limelight: LimelightProcess,
+) -> AsyncIterator[tuple[aiohttp.ClientSession, Watch]]:
+    """A client with the demo key, and who hears of lists."""
+    watch = Watch(EmbeddedRedis.address(limelight.data_dir / "redis"))
+    hearing = asyncio.create_task(watch.run())
+    url = f"http://127.0.0.1:{limelight.port}"
+    headers = {"Authorization": f"Bearer {limelight.key()}"}
+    connector = aiohttp.TCPConnector(limit=64)
+    async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
+        yield session, watch
+    hearing.cancel()
 
 
 async def prepared(session: aiohttp.ClientSession, people: int = WARM_PEOPLE) -> None:
@@ -147,6 +157,18 @@ async def prepared(session: aiohttp.ClientSession, people: int = WARM_PEOPLE) ->
             if answer.status == 200 and (await answer.json())["source"] != "popular":
                 return
         await asyncio.sleep(0.2)
+
+
+@contextmanager
+def unlimited() -> Iterator[LimelightProcess]:
+    """A running all-in-one that takes as many requests as come."""
+    limits = ("ENTERPRISE_PER_MINUTE", "ADDRESS_PER_MINUTE")
+    environment = {f"LIMELIGHT_{name}": "10000000" for name in limits}
+    with (
+        tempfile.TemporaryDirectory(prefix="limelight-load-") as folder,
+        LimelightProcess(Path(folder) / "data", environment=environment) as limelight,
+    ):
+        yield limelight.start()
 
 
 def cpu(limelight: LimelightProcess) -> float:
@@ -174,12 +196,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="5 seconds a rate: means nothing")
     seconds = 5 if parser.parse_args().short else SECONDS
-    with tempfile.TemporaryDirectory(prefix="limelight-freshness-") as folder:
-        unlimited = ("ENTERPRISE_PER_MINUTE", "ADDRESS_PER_MINUTE")
-        environment = {f"LIMELIGHT_{name}": "10000000" for name in unlimited}
-        with LimelightProcess(Path(folder) / "data", environment=environment) as limelight:
-            limelight.start()
-            print(table(asyncio.run(measured(limelight, seconds))))
+    with unlimited() as limelight:
+        print(table(asyncio.run(measured(limelight, seconds))))
 
 
 if __name__ == "__main__":

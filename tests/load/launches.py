@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -23,9 +20,8 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from devkit.embedded import EmbeddedRedis  # noqa: E402
 from devkit.limelight_process import LimelightProcess  # noqa: E402
-from tests.load.freshness import Watch, at_rate, events, prepared  # noqa: E402
+from tests.load.freshness import Watch, at_rate, events, prepared, unlimited, watched  # noqa: E402
 from tests.load.markdown import table  # noqa: E402
 
 RATE, EVERY = 50, 10.0
@@ -98,20 +94,9 @@ async def fresh(
     return named, f"{p50:.0f}", f"{p99:.0f}", f"{len(watch.waiting)}"
 
 
-@asynccontextmanager
-async def connected(limelight: LimelightProcess) -> AsyncIterator[aiohttp.ClientSession]:
-    """With the demo key."""
-    headers = {"Authorization": f"Bearer {limelight.key()}"}
-    url = f"http://127.0.0.1:{limelight.port}"
-    async with aiohttp.ClientSession(url, headers=headers) as session:
-        yield session
-
-
 async def measured(limelight: LimelightProcess, people: int, seconds: float) -> None:
     """Print both tables."""
-    watch = Watch(EmbeddedRedis.address(limelight.data_dir / "redis"))
-    hearing = asyncio.create_task(watch.run())
-    async with connected(limelight) as session:
+    async with watched(limelight) as (session, watch):
         await prepared(session, people)
         while time.monotonic() < watch.heard_at + STILL_SECONDS:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.1)
@@ -121,7 +106,6 @@ async def measured(limelight: LimelightProcess, people: int, seconds: float) -> 
             for launches in (False, True)
         ]
         print(table([_BESIDE, *rows]))
-    hearing.cancel()
 
 
 def main() -> None:
@@ -129,11 +113,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="few and fast: means nothing")
     people, seconds = (200, 5.0) if parser.parse_args().short else (3000, 40.0)
-    with tempfile.TemporaryDirectory(prefix="limelight-launches-") as folder:
-        unlimited = ("ENTERPRISE_PER_MINUTE", "ADDRESS_PER_MINUTE")
-        environment = {f"LIMELIGHT_{name}": "10000000" for name in unlimited}
-        with LimelightProcess(Path(folder) / "data", environment=environment) as limelight:
-            asyncio.run(measured(limelight.start(), people, seconds))
+    with unlimited() as limelight:
+        asyncio.run(measured(limelight, people, seconds))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import asyncio
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -26,11 +25,11 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from contracts.events.marketing import Reason, RecommendationChanged, RecommendedCampaign  # noqa: E402
 from devkit.embedded import EmbeddedRedis  # noqa: E402
-from devkit.limelight_process import LimelightProcess  # noqa: E402
 from devkit.marketing import CAMPAIGNS  # noqa: E402
 from devkit.ports import free_port  # noqa: E402
 from gateway.adapters.recommendations import RedisRecommendations  # noqa: E402
 from gateway.domain.recommendations import ListChange  # noqa: E402
+from tests.load.freshness import unlimited  # noqa: E402
 from tests.load.markdown import table  # noqa: E402
 
 SECONDS, AT_ONCE, BATCH = 10.0, 16, 1000
@@ -145,11 +144,7 @@ def rows(users: int, computed: int) -> list[tuple[str, ...]]:
     """The table."""
     found: list[tuple[str, ...]] = [_HEADINGS]
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="limelight-reads-")))
-        unlimited = ("ENTERPRISE_PER_MINUTE", "ADDRESS_PER_MINUTE")
-        environment = {f"LIMELIGHT_{name}": "100000000" for name in unlimited}
-        limelight = stack.enter_context(LimelightProcess(folder / "data", environment=environment))
-        limelight.start()
+        limelight = stack.enter_context(unlimited())
         address = EmbeddedRedis.address(limelight.data_dir / "redis")
         asyncio.run(fill(address, users))
         process, url = served("bare", address)
@@ -160,7 +155,9 @@ def rows(users: int, computed: int) -> list[tuple[str, ...]]:
         ours = Asking(url, limelight.key(), users)
         found += [bare, measured("Limelight", ours, limelight.pid, users, rate)]
         limelight.stop()
-        process, url = served("computed", str(folder / "computed"), str(computed))
+        process, url = served(
+            "computed", str(limelight.data_dir.with_name("computed")), str(computed)
+        )
         stack.callback(process.terminate)
         asking = Asking(url, "", computed)
         found.append(measured("computed on each read", asking, process.pid, computed, rate))

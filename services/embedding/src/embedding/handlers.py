@@ -64,11 +64,7 @@ async def on_conversations_recorded(
             causes[translation.user_of(item)] = item
     states = await parts.profiles.take_in(said)
     around = await parts.surveyor.survey(list(states.values()))
-    model = parts.profiles.recipe.model
-    return [
-        causes[user].emit(USER_EMBEDDED, translation.user_embedded(states[user], found, model))
-        for user, found in around.items()
-    ]
+    return [_told(causes[user], states[user], found, parts) for user, found in around.items()]
 
 
 async def on_campaigns_changed(batch: Batch[CampaignChanged], parts: Parts) -> Sequence[Emit]:
@@ -99,7 +95,7 @@ async def on_campaigns_embedded(
             users = await audience.of(item.tenant_id, item.event.campaign_id, all_know)
             for first in range(0, len(users), PAGE):
                 found = await audience.surveyed(users[first : first + PAGE], all_know)
-                await tell(_told(item, found, parts))
+                await tell([_told(item, state, around, parts) for state, around in found])
                 audience.told(found)
                 await asyncio.sleep(len(found) / per_second)
     return []
@@ -115,15 +111,13 @@ def _when_all_know(item: Delivered[CampaignEmbedded], parts: Parts) -> datetime:
 
 
 def _told(
-    cause: Delivered[CampaignEmbedded],
-    found: Sequence[tuple[UserState, Surroundings]],
+    cause: Delivered[ConversationRecorded] | Delivered[CampaignEmbedded],
+    state: UserState,
+    around: Surroundings,
     parts: Parts,
-) -> list[Emit]:
+) -> Emit:
     model = parts.profiles.recipe.model
-    return [
-        cause.emit(USER_EMBEDDED, translation.user_embedded(state, around, model))
-        for state, around in found
-    ]
+    return cause.emit(USER_EMBEDDED, translation.user_embedded(state, around, model))
 
 
 async def on_completions_finished(batch: Batch[CompletionFinished], parts: Parts) -> Sequence[Emit]:

@@ -26,7 +26,7 @@ class Catalog:
     intent_vectors: Vector
     campaigns: tuple[str, ...]
     campaign_vectors: Vector
-    intents_of: Mapping[str, frozenset[str]]
+    intents_of: Mapping[str, tuple[str, ...]]
 
     def near(self, state: UserState) -> tuple[tuple[Wish, ...], tuple[Liking, ...]]:
         """What of it is near a user."""
@@ -37,7 +37,7 @@ class Catalog:
 
     def meaning(self, campaign_id: str) -> list[Vector]:
         """What a campaign says, and what it is for or not for; nothing if it is over."""
-        wanted = self.intents_of.get(campaign_id, frozenset())
+        wanted = self.intents_of.get(campaign_id, ())
         pairs = zip(self.intents, self.intent_vectors, strict=True)
         words = zip(self.campaigns, self.campaign_vectors, strict=True)
         return [vector for name, vector in words if name == campaign_id] + [
@@ -66,10 +66,7 @@ class Catalogs:
     async def put(self, states: Sequence[Campaign]) -> Sequence[Embedded]:
         """Embed and keep the latest state of each; those that nothing later was known of."""
         before = await self._before({item.tenant_id for item in states})
-        latest = {
-            (item.tenant_id, item.campaign_id): item
-            for item in sorted(states, key=lambda item: item.changed_at)
-        }
+        latest = {_key(item): item for item in sorted(states, key=lambda item: item.changed_at)}
         made = await self._embedded(list(latest.values()))
         kept = await self.lake.put_campaigns(made)
         for item in made:
@@ -102,9 +99,7 @@ class Catalogs:
     async def _read(self, tenant_id: str) -> Catalog:
         now = self.clock.now()
         running = [item for item in await self.lake.campaigns(tenant_id) if _runs(item, now)]
-        names = dict.fromkeys(
-            name for item in running for name in (*item.intents, *item.excluded_intents)
-        )
+        names = dict.fromkeys(name for item in running for name in _intents(item))
         labels = await self.embedder.embed("intent", [label(name) for name in names])
         texts = [await self._vector(item) for item in running]
         answers = [
@@ -174,8 +169,8 @@ def _runs(campaign: Campaign, now: datetime) -> bool:
     return not campaign.deleted and (campaign.ends_at is None or campaign.ends_at > now)
 
 
-def _intents(campaign: Campaign) -> frozenset[str]:
-    return frozenset({*campaign.intents, *campaign.excluded_intents})
+def _intents(campaign: Campaign) -> tuple[str, ...]:
+    return (*campaign.intents, *campaign.excluded_intents)
 
 
 def _meaning_changed(
@@ -190,8 +185,8 @@ def _meaning_changed(
     again = any(
         _key(item) == _key(campaign) and item.changed_at == before.changed_at for item in heard
     )
-    same = (_text(before), _intents(before)) == (_text(campaign), _intents(campaign))
-    return again or not same
+    same_intents = set(_intents(before)) == set(_intents(campaign))
+    return again or not (same_intents and _text(before) == _text(campaign))
 
 
 def _known(
