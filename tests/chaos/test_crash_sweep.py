@@ -19,6 +19,7 @@ from contracts.topics import TOPICS, dlq_name
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
 from devkit.reports import named_in
+from devkit.running import UNANSWERED
 from tests.chaos.kills import short_form
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
@@ -78,7 +79,7 @@ def _run_until_killed(limelight: LimelightProcess, point: str, number: int) -> N
     if limelight.alive:
         try:
             _post(limelight)
-        except OSError:
+        except UNANSWERED:
             assert limelight.wait_for_exit(60) == -9
             return
     assert limelight.wait_for_exit(60) == -9, f"{point} was not passed {number} times"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from devkit.failpoints import VARIABLE
 from devkit.limelight_process import LimelightProcess
-from devkit.running import ProcessError
+from devkit.running import UNANSWERED, ProcessError
 from tests.chaos.kills import short_form
 
 ARMED = (sys.executable, str(Path(__file__).with_name("armed_limelight.py")))
@@ -69,7 +69,7 @@ def sent(limelight: LimelightProcess) -> bool:
         for method, path, body in requests():
             status, answer = limelight.call(method, path, body)
             assert status < 300, answer
-    except OSError:
+    except UNANSWERED:
         return False
     return True
 

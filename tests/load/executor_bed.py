@@ -24,6 +24,7 @@ import psutil
 from devkit.child import die_with_parent
 from devkit.embedded import EmbeddedPostgres
 from devkit.ports import free_port
+from devkit.running import UNANSWERED
 from tests.load.executor_requests import Load, fill
 from tests.load.measuring import Servers
 
@@ -365,7 +366,7 @@ def _answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=3) as answer:
             return bool(answer.status == 200)
-    except OSError:
+    except UNANSWERED:
         return False
 
 

@@ -6,12 +6,13 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
 from devkit.ports import free_port
+from devkit.running import UNANSWERED
 from devkit.servers.local import LocalServer, ServerUnavailable
 
 EVERY = "1s"
@@ -59,7 +60,7 @@ class PrometheusProcess:
         try:
             with urlopen(f"{self._url}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except (URLError, OSError):
+        except UNANSWERED:
             return False
 
 

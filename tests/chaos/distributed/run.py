@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from devkit.history import Calls, History
 from devkit.reports import named_in
+from devkit.running import UNANSWERED
 from devkit.stack import SERVICES, Deployment, Servers
 from tests.chaos.distributed import accounts
 from tests.chaos.distributed.faults import Scene, Seen, Tell
@@ -134,7 +136,7 @@ class _Run:
 
     def _until(self, what: str, settled: Callable[[], bool], *, revive: bool = False) -> None:
         end = time.monotonic() + self._plan.settle_seconds
-        while not settled():
+        while not _answered(settled):
             if time.monotonic() > end:
                 raise Unsettled(f"{what} after {self._plan.settle_seconds} s: {self._state()}")
             if revive:
@@ -207,6 +209,16 @@ def _calls(made: dict[str, int], store: Relational, claims: frozenset[tuple[str,
         cut=frozenset(key for key, end in ends.items() if end["outcome_unknown"]),
         claims=claims,
     )
+
+
+def _answered(settled: Callable[[], bool]) -> bool:
+    """Who is away, or is just starting again, has not settled. A refusal is raised."""
+    try:
+        return settled()
+    except HTTPError:
+        raise
+    except UNANSWERED:
+        return False
 
 
 def _made(port: int) -> dict[str, int]:

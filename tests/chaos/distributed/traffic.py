@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from devkit.marketing import CAMPAIGNS, sample
 from devkit.marketing.people import Person
+from devkit.running import UNANSWERED
 from devkit.stack.deployment import KEY
 from tests.chaos.distributed.plan import MODELS
 
@@ -26,6 +27,7 @@ ASIDE_SECONDS = 4.0
 ASIDE = 5
 PATIENCE = 240.0
 _WAIT = 0.25
+_REFUSED_ON = 400
 _BAD_GATEWAY_ON = 500
 _TOO_MANY = 429
 
@@ -88,14 +90,23 @@ class Client:
         url = f"{self._base}{path}"
         request = Request(url, json.dumps(body).encode(), headers, method=method)
         try:
-            with urlopen(request, timeout=60) as answer:
-                return "accepted", dict(json.loads(answer.read()))
-        except HTTPError as error:
-            if error.code < _BAD_GATEWAY_ON and error.code != _TOO_MANY:
-                raise NotAccepted(f"{method} {path}: {error.code} {error.read()!r}") from error
-            return str(error.code), None
-        except (OSError, ValueError) as error:
+            status, answer = _answered(request)
+        except UNANSWERED as error:
             return type(error).__name__, None
+        if status >= _BAD_GATEWAY_ON or status == _TOO_MANY:
+            return str(status), None
+        if status >= _REFUSED_ON:
+            raise NotAccepted(f"{method} {path}: {status} {answer!r}")
+        return "accepted", dict(json.loads(answer))
+
+
+def _answered(request: Request) -> tuple[int, bytes]:
+    """Status and body, whole. Raises UNANSWERED."""
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()
 
 
 class Traffic:

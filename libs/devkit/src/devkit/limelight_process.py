@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from devkit.ports import free_port
-from devkit.running import ProcessError, Running
+from devkit.running import UNANSWERED, ProcessError, Running
 
 START_SECONDS = 120.0
 COMMAND = (sys.executable, "-m", "allinone")
@@ -82,7 +82,7 @@ class LimelightProcess(Running):
             raise ProcessError(f"ended while starting:\n{self.output()}")
         try:
             return self.ops("/readyz")[0] == 200
-        except (URLError, OSError, ValueError):
+        except (*UNANSWERED, ValueError):
             return False
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from http.client import HTTPException
 from pathlib import Path
 
 from devkit.stopping import Stopping
 
 STOP_SECONDS = 40.0
+UNANSWERED = (OSError, HTTPException)
+"""What urllib raises of a process that is away, or is killed in the middle of its answer."""
 
 
 class ProcessError(AssertionError):

@@ -10,12 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from devkit.child import die_with_parent
 from devkit.ports import free_port
-from devkit.running import ProcessError, Running
+from devkit.running import UNANSWERED, ProcessError, Running
 
 READY_SECONDS = 60.0
 
@@ -78,7 +77,7 @@ class ServiceProcess(Running):
         try:
             with urlopen(f"http://127.0.0.1:{self.ops_port}{path}", timeout=3) as answer:
                 return str(answer.read().decode())
-        except (URLError, OSError):
+        except UNANSWERED:
             return None
 
 
