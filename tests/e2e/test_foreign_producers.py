@@ -232,6 +232,22 @@ def test_what_is_wrong_is_set_aside_with_what_to_do(outside: Outside) -> None:
         assert any(one.startswith(reason) and words in one for one in found), (words, found)
 
 
+def test_the_tenant_sees_what_was_refused_of_its_own(outside: Outside) -> None:
+    event_id = str(uuid4())
+    attributes = {"specversion": "1.0", "id": event_id, "tenantid": TENANT}
+    headers = {f"ce_{name}": value.encode() for name, value in attributes.items()}
+    outside.send(json.dumps(an_answer()).encode(), headers)
+
+    def refused() -> list[dict[str, Any]]:
+        page = outside.limelight.call("GET", "/v1/rejected-events?topic=answer.captured.v1")
+        return [one for one in page["items"] if one["event_id"] == event_id]
+
+    eventually(lambda: len(refused()) == len(SERVICES), "both services say so")
+    assert {one["service"] for one in refused()} == {"gateway", "mention-analyzer"}
+    assert {one["reason"] for one in refused()} == {"bad-header"}
+    assert len({(one["partition"], one["offset"]) for one in refused()}) == 1
+
+
 def test_a_record_that_is_too_large_never_gets_in(outside: Outside) -> None:
     with pytest.raises(KafkaException) as refused:
         outside.send(json.dumps(an_answer(text="x" * 1_200_000)).encode())

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bus.codec import Delivered, decode
+from bus.codec import Delivered, claimed_tenant, decode
 from bus.errors import Poison
 from bus.record import Headers, Record
 from contracts.envelope import OUTSIDE, Envelope, to_headers
@@ -173,3 +173,29 @@ def test_what_one_person_says_twice_is_two_events() -> None:
     ids = {read(talk(*said)).envelope.id for said in (("c-1", "a"), ("c-2", "a"), ("c-1", "b"))}
     assert len(ids) == 3
     assert read(talk("c-1", "a")).envelope.id in ids
+
+
+@pytest.mark.parametrize(
+    ("given_", "tenant_id"),
+    [
+        (record(), "tenant-a"),
+        (record(answer_id=...), "tenant-a"),
+        (record(tenant_id=None), None),
+        (record(tenant_id=7), None),
+        (replace(record(), value=b"{not json"), None),
+        (replace(record(), value=None), None),
+        (record(with_headers("tenant-b")), "tenant-b"),
+        (replace(record(with_headers("tenant-b")), value=b"{not json"), "tenant-b"),
+        (record((("ce_id", b"x"),)), None),
+        (record((("ce_tenantid", b"\xff"),)), "\ufffd"),
+    ],
+)
+def test_whose_a_record_says_it_is_however_wrong_it_is(
+    given_: Record, tenant_id: str | None
+) -> None:
+    assert claimed_tenant(given_) == tenant_id
+
+
+@given(value=st.binary(max_size=300))
+def test_no_body_is_too_broken_to_be_asked_whose_it_is(value: bytes) -> None:
+    claimed_tenant(replace(record(), value=value))

@@ -45,6 +45,7 @@ def ports_of(kit: Kit, limiter: RateLimiter | None = None) -> Ports:
         keys=kit.keys,
         users=kit.users,
         usage=kit.usage,
+        rejections=kit.rejections,
         limiter=limiter or UnlimitedRate(),
         streams=ProcessStreamSlots(),
         campaigns=kit.campaigns,

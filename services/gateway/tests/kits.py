@@ -20,6 +20,7 @@ from gateway.adapters.postgres import (
     PostgresBrandRepository,
     PostgresCampaignRepository,
     PostgresKeyRepository,
+    PostgresRejectionStore,
     PostgresRunReader,
     PostgresRunRepository,
     PostgresUsageStore,
@@ -32,6 +33,7 @@ from gateway.domain.ports import (
     BrandRepository,
     CampaignRepository,
     KeyRepository,
+    RejectionStore,
     RunReader,
     RunRepository,
     UsageStore,
@@ -58,6 +60,7 @@ class Kit:
         self.keys: KeyRepository = PostgresKeyRepository(pool)
         self.users: UserRepository = PostgresUserRepository(pool)
         self.usage: UsageStore = PostgresUsageStore(pool)
+        self.rejections: RejectionStore = PostgresRejectionStore(pool)
 
     @classmethod
     async def create(cls, dsn: str) -> Kit:

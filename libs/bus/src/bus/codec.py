@@ -10,6 +10,7 @@ from contracts.envelope import Envelope, EnvelopeError, bare, from_headers, is_b
 from contracts.events.base import Event
 from contracts.topics import Topic
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from bus.errors import Poison
 from bus.record import UNREADABLE_HEADER, Record
@@ -68,6 +69,22 @@ def decode(topics: Mapping[str, Topic[Event]], record: Record) -> Delivered[Even
     event = _event(topic, value)
     _check_subject(topic, event, envelope)
     return _keyed(topic, Delivered(event, envelope, record))
+
+
+def claimed_tenant(record: Record) -> str | None:
+    """The tenant that a record names, whatever else is wrong with it; None: none can be read.
+
+    It is a claim: whoever may write to a topic may name any.
+    """
+    if not is_bare(record.headers):
+        named = (value for name, value in record.headers if name == "ce_tenantid")
+        return next((value.decode(errors="replace") for value in named), None)
+    try:
+        body = from_json(record.value or b"")
+    except ValueError:
+        return None
+    tenant_id = body.get("tenant_id") if isinstance(body, dict) else None
+    return tenant_id if isinstance(tenant_id, str) else None
 
 
 def _check_subject(topic: Topic[Event], event: Event, envelope: Envelope) -> None:

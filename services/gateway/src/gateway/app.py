@@ -11,6 +11,7 @@ from bus.compose import publishing, transactional
 from bus.host import Service, ServiceSpec
 from bus.migrate import migrate
 from bus.port import Log
+from bus.provision import DLQ_RETENTION
 from bus.publishing import Publisher
 from bus.retry import RetryPolicy
 from bus.stores.postgres import Pool, PostgresOutbox, PostgresStore, connect
@@ -48,6 +49,7 @@ from gateway.adapters.postgres import (
     PostgresCampaignRepository,
     PostgresKeyRepository,
     PostgresPruning,
+    PostgresRejectionStore,
     PostgresRunReader,
     PostgresRunRepository,
     PostgresUsageStore,
@@ -74,6 +76,7 @@ from gateway.listening import Listeners, joined
 from gateway.metering import UsageFlusher
 from gateway.pruning import pruner
 from gateway.rebuilding import Rebuilding
+from gateway.rejections import RejectionReading
 from gateway.settings import Settings
 
 DEMO_TENANT = "demo"
@@ -119,6 +122,7 @@ async def build(settings: Settings, log: Log) -> Service:
     tenants = TenantDirectory(log)
     service = await _consuming(settings, log, pool, redis, publisher, tenants)
     announcing = Announcing(ports.users, tenants, publisher.send)
+    rejections = RejectionReading(log, ports.rejections, tenants)
     server = HttpServer(create_app(ports), settings.host, settings.port)
     return replace(
         service,
@@ -128,6 +132,7 @@ async def build(settings: Settings, log: Log) -> Service:
             tenants,
             *service.components,
             announcing.periodic(),
+            rejections.periodic(),
             *_pruners(settings, pool),
             UsageFlusher(ports.ledger, ports.usage),
             server,
@@ -195,6 +200,7 @@ def _ports(settings: Settings, pool: Pool, redis: _Redis, publisher: Publisher) 
         keys=CachedKeys(PostgresKeyRepository(pool), cache),
         users=CacheClearingUsers(PostgresUserRepository(pool), cache),
         usage=PostgresUsageStore(pool),
+        rejections=PostgresRejectionStore(pool),
         limiter=redis.limiter,
         streams=redis.streams,
         campaigns=PostgresCampaignRepository(pool),
@@ -237,6 +243,7 @@ def _pruners(settings: Settings, pool: Pool) -> list[Component]:
     remembered = timedelta(days=settings.idempotency_days)
     return [
         pruner("usage", pruning.usage, timedelta(days=settings.usage_days), clock),
+        pruner("rejected events", pruning.rejections, DLQ_RETENTION, clock),
         pruner("idempotent requests", pruning.idempotent_requests, remembered, clock),
     ]
 

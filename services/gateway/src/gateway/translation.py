@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from bus.codec import Delivered
+from bus.codec import Delivered, claimed_tenant
+from bus.dead_letter import dlq_fields, without_dlq
+from bus.record import Record
 from contracts.events.base import Part
 from contracts.events.catalog import ModelCatalogChanged
 from contracts.events.completion import (
@@ -37,6 +40,7 @@ from contracts.events.visibility import (
     VisibilityRunStarted,
 )
 from contracts.ids import captured_month, captured_run_id, prompt_id
+from contracts.topics import dlq_name
 
 from gateway.domain.catalog import ModelCatalog, Price
 from gateway.domain.marketing import Campaign, FrequencyCap, microseconds
@@ -53,6 +57,7 @@ from gateway.domain.models import (
 from gateway.domain.planning import imported_run, system_text
 from gateway.domain.readings import TextPiece
 from gateway.domain.recommendations import POPULAR, ListChange, SearchAnswer
+from gateway.domain.rejections import Rejection, told_to_producer
 
 COMPLETION_DEADLINE = timedelta(hours=24)
 NUL, REPLACEMENT = "\x00", "\ufffd"
@@ -306,6 +311,40 @@ def search_answer(item: Delivered[SearchAnswered]) -> SearchAnswer:
     event = item.event
     body = event.model_dump_json(include={"hits", "model"})
     return SearchAnswer(item.tenant_id, event.search_id, body, event.failure)
+
+
+def rejection(letter: Record) -> Rejection | None:
+    """What a dead letter tells a tenant; None if it names none.
+
+    Raises ValueError, KeyError, OverflowError: it is not as the bus writes letters.
+    """
+    fields = dlq_fields(letter)
+    if dlq_name(fields["topic"], fields["group"]) != letter.topic:
+        raise ValueError(f"it is no letter of {letter.topic}")
+    headers = without_dlq(letter.headers)
+    tenant_id = claimed_tenant(replace(letter, headers=headers))
+    if tenant_id is None:
+        return None
+    ids = (value for name, value in headers if name == "ce_id")
+    return Rejection(
+        tenant_id=tenant_id,
+        topic=fields["topic"],
+        partition=_natural(fields["partition"], 31),
+        offset=_natural(fields["offset"], 63),
+        service=fields["group"],
+        event_id=next((_storable(value.decode(errors="replace")) for value in ids), None),
+        reason=_storable(fields["reason"]),
+        message=_storable(told_to_producer(fields["reason"], fields["message"])),
+        attempts=_natural(fields["attempts"], 31),
+        rejected_at=datetime.fromisoformat(fields["at"]).astimezone(UTC),
+    )
+
+
+def _natural(text: str, bits: int) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"{text} is out of range")
+    return number
 
 
 def _storable(text: str) -> str:

@@ -174,6 +174,7 @@ def document() -> dict[str, Any]:
             ("store", "bind", "runs", "brands", "live", "keys", "users", "usage"), nothing
         ),
         **dict.fromkeys(("campaigns", "recommendations", "searches", "publish"), nothing),
+        rejections=nothing,
         limiter=nothing,
         streams=nothing,
         max_run_completions=1,

@@ -17,9 +17,11 @@ from bus.host import Service
 from bus.local import LocalLog
 from bus.provision import specs
 from bus.publishing import Publisher
+from bus.record import OutRecord
 from contracts.events.base import Event
 from contracts.events.marketing import SearchAnswered
 from contracts.topics import (
+    ANSWER_CAPTURED,
     CAMPAIGN_CHANGED,
     CONVERSATION_RECORDED,
     ENGAGEMENT_RECORDED,
@@ -30,6 +32,7 @@ from contracts.topics import (
     Topic,
 )
 from devkit.embedded import EmbeddedPostgres, EmbeddedRedis
+from gateway import rejections
 from gateway.app import build
 from gateway.domain.marketing import microseconds
 from gateway.settings import Settings
@@ -82,8 +85,12 @@ async def soon(wanted: Callable[[], Awaitable[bool]], seconds: float = 60) -> No
 
 @pytest_asyncio.fixture
 async def whole(
-    postgres: EmbeddedPostgres, redis: EmbeddedRedis, tmp_path: Path
+    postgres: EmbeddedPostgres,
+    redis: EmbeddedRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Whole]:
+    monkeypatch.setattr(rejections, "LOOK_SECONDS", 0.1)
     log = await LocalLog.open(tmp_path / "log.db")
     await log.create_topics(specs())
     settings = Settings(
@@ -181,3 +188,20 @@ async def test_the_forgotten_are_shown_nothing_of_theirs(whole: Whole) -> None:
     assert (await whole.http.delete("/v1/users/u")).status_code == 202
     await soon(lambda: _is(whole, "u", ["p"]))
     assert len(await whole.written(USER_FORGOTTEN)) == 1
+
+
+async def test_a_tenant_sees_what_was_refused_of_its_events(whole: Whole) -> None:
+    producer = await whole.log.producer()
+    for body in (b'{"tenant_id": "demo"}', b'{"tenant_id": "no-such-tenant"}', b"no json"):
+        await producer.send([OutRecord(ANSWER_CAPTURED.name, b"k", body)])
+
+    async def listed() -> list[dict[str, Any]]:
+        return list((await whole.http.get("/v1/rejected-events")).json()["items"])
+
+    async def one_is() -> bool:
+        return len(await listed()) == 1
+
+    await soon(one_is)
+    (found,) = await listed()
+    assert (found["service"], found["reason"], found["offset"]) == ("gateway", "wrong-model", 0)
+    assert "answer_id: Field required" in found["message"]

@@ -21,6 +21,7 @@ from gateway.api import (
     keys,
     models,
     recommendations,
+    rejections,
     reports,
     runs,
     search,
@@ -76,7 +77,7 @@ def create_app(ports: Ports) -> FastAPI:
     )
     app.state.ports = ports
     # Asked in this order: what is called most comes first.
-    for part in (recommendations, facts, campaigns, search, forgetting):
+    for part in (recommendations, facts, campaigns, search, forgetting, rejections):
         app.include_router(part.router)
     for part in (runs, answers, reports, events, export, imports, brands, models):
         app.include_router(part.router)

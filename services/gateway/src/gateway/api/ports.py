@@ -19,6 +19,7 @@ from gateway.domain.ports import (
     LiveText,
     RateLimiter,
     RecommendationReader,
+    RejectionStore,
     RunReader,
     RunRepository,
     SearchAnswers,
@@ -41,6 +42,7 @@ class Ports:
     keys: KeyRepository
     users: UserRepository
     usage: UsageStore
+    rejections: RejectionStore
     limiter: RateLimiter
     streams: StreamSlots
     campaigns: CampaignRepository

@@ -37,6 +37,7 @@ from gateway.domain.readings import (
     TextPiece,
 )
 from gateway.domain.recommendations import Condition, Found, ListChange, SearchAnswer
+from gateway.domain.rejections import Numbered, Rejection
 from gateway.domain.tenants import Tenant, User
 from gateway.domain.usage import Tally, UsageQuery, UsageRow, UsageSlot
 
@@ -338,6 +339,27 @@ class UserRepository(Protocol):
         self, tenant_id: str, user_id: UUID, disabled_at: datetime | None
     ) -> User | None:
         """Disable (the first time counts) or enable a user. None if none. Raises LastOwner."""
+
+
+class RejectionStore(Protocol):
+    """What was refused of the tenants' events, and how far the DLQs have been read for it."""
+
+    async def read_to(self) -> Mapping[tuple[str, int], int]:
+        """The next offset to be read, by DLQ and partition; of those that were read before."""
+
+    async def take_in(
+        self, dlq: tuple[str, int], start: int, end: int, found: Sequence[Rejection]
+    ) -> bool:
+        """Store what a DLQ holds from ``start`` up to ``end``, and that it has been read.
+
+        False, and nothing is stored, if it is not to be read from ``start`` now: another replica
+        was faster. What the same service refuses again of the same place replaces what it said.
+        """
+
+    async def of_tenant(
+        self, tenant_id: str, topic: str | None, limit: int, before: int | None
+    ) -> Sequence[Numbered]:
+        """The newest first, of one topic or of all, those with numbers under ``before``."""
 
 
 class UsageStore(Protocol):

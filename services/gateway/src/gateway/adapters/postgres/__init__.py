@@ -7,6 +7,7 @@ from gateway.adapters.postgres.campaigns import PostgresCampaignRepository
 from gateway.adapters.postgres.keys import PostgresKeyRepository
 from gateway.adapters.postgres.pruning import PostgresPruning
 from gateway.adapters.postgres.reading import PostgresRunReader
+from gateway.adapters.postgres.rejections import PostgresRejectionStore
 from gateway.adapters.postgres.runs import PostgresRunRepository
 from gateway.adapters.postgres.usage import PostgresUsageStore
 from gateway.adapters.postgres.users import PostgresUserRepository
@@ -16,6 +17,7 @@ __all__ = [
     "PostgresCampaignRepository",
     "PostgresKeyRepository",
     "PostgresPruning",
+    "PostgresRejectionStore",
     "PostgresRunReader",
     "PostgresRunRepository",
     "PostgresUsageStore",

@@ -23,6 +23,10 @@ class PostgresPruning:
         """Remembered answers from before: the same key is a new request afterwards."""
         return await self._delete("idempotent_requests", "created_at", before)
 
+    async def rejections(self, before: datetime) -> int:
+        """What was refused before."""
+        return await self._delete("rejected_events", "rejected_at", before)
+
     async def _delete(self, table: str, column: str, before: datetime) -> int:
         statement = (
             f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - both are our constants
