@@ -11,6 +11,8 @@ from typing import Any
 
 from contracts import topics
 from devkit.history import Account, LogHistory, values
+from devkit.history.log import Origin
+from tests.chaos.distributed.faults import TENANT
 from tests.chaos.distributed.relational import Relational
 from tests.chaos.distributed.sinks import Sinks, point_of
 from tests.chaos.distributed.traffic import Accepted
@@ -51,6 +53,21 @@ def commands(accepted: Accepted, log: LogHistory, store: Relational) -> Iterator
         (f"{key} {micros(at)}" for key, all_at in accepted.campaigns.items() for at in all_at),
         {f"{body['campaign_id']} {micros(body['changed_at'])}" for body in states},
     )
+
+
+def rejections(planted: Mapping[Origin, frozenset[str]], store: Relational) -> Iterator[Account]:
+    """What was planted names the tenant: each refusal of it is listed for the tenant."""
+    owed = [
+        f"{TENANT} {topic}[{partition}]@{offset} {group}"
+        for (topic, partition, offset), groups in planted.items()
+        for group in groups
+    ]
+    rows = store.gateway["rejections"]
+    found = [
+        f"{row['tenant_id']} {row['topic']}[{row['partition']}]@{row['offset']} {row['service']}"
+        for row in rows
+    ]
+    yield Account.of("gateway", "refusals listed", owed, found)
 
 
 def answers(log: LogHistory, store: Relational, sinks: Sinks) -> Iterator[Account]:

@@ -27,6 +27,8 @@ STORMED = ("mention_analyzer", "recommender", "llm_executor")
 POISONED = (CONVERSATION_RECORDED, ENGAGEMENT_RECORDED)
 POISON = 3
 BROKEN = b"{not json"
+TENANT = "demo"
+"""Whose the poison says that it is: the tenant of the clients."""
 _REVIVE_SECONDS = 0.2
 _RESTARTS = 20
 CALM_SECONDS = 120.0
@@ -102,7 +104,11 @@ class Scene:
         for topic in POISONED:
             for number in range(POISON):
                 producer.produce(
-                    topic.name, BROKEN, key=f"poison-{number}", on_delivery=self._planted
+                    topic.name,
+                    BROKEN,
+                    key=f"poison-{number}",
+                    headers={"ce_tenantid": TENANT.encode()},
+                    on_delivery=self._planted,
                 )
         assert producer.flush(30) == 0
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+REJECTIONS = 'SELECT tenant_id, topic, partition, "offset", service FROM rejected_events'
 _GATEWAY = {
     "completions": "SELECT completion_id::text, run_id::text, analyzed FROM completions",
     "answers": "SELECT completion_id::text FROM answers",
@@ -17,6 +18,7 @@ _GATEWAY = {
     "findings": "SELECT completion_id::text, named FROM findings WHERE revision = 1",
     "campaigns": "SELECT campaign_id, changed_at FROM campaigns",
     "keys": "SELECT key FROM idempotent_requests",
+    "rejections": REJECTIONS,
 }
 _MENTIONS = {
     "answers": "SELECT completion_id::text FROM answers WHERE NOT parked",
@@ -75,6 +77,11 @@ async def read_unpublished(url: str) -> dict[str, int]:
         rows = await _rows(f"{url}/{name}", {"count": query})
         found[name] = int(rows["count"][0][0])
     return found
+
+
+async def read_rejections(url: str) -> Rows:
+    """What tenants see of what was refused."""
+    return (await _rows(f"{url}/gateway", {"rejections": REJECTIONS}))["rejections"]
 
 
 async def _rows(dsn: str, queries: dict[str, str]) -> dict[str, Rows]:

@@ -23,7 +23,12 @@ from tests.chaos.distributed.faults import Scene, Seen, Tell
 from tests.chaos.distributed.gate import Gate
 from tests.chaos.distributed.kafka_reading import Lags, behind, whole_log
 from tests.chaos.distributed.plan import TRUTH, Fault, Plan
-from tests.chaos.distributed.relational import Relational, read_relational, read_unpublished
+from tests.chaos.distributed.relational import (
+    Relational,
+    read_rejections,
+    read_relational,
+    read_unpublished,
+)
 from tests.chaos.distributed.sinks import Sinks, read_graph, read_sinks
 from tests.chaos.distributed.traffic import Accepted, Traffic
 
@@ -114,6 +119,7 @@ class _Run:
             ("an outbox is not empty", lambda: not any(_now(read_unpublished(url)).values())),
             ("a consumer is behind", partial(self._up_to_date, SERVICES)),
             ("users wait to be computed", lambda: self._stale() == []),
+            ("refusals are not listed", self._listed),
             ("a consumer is behind", partial(self._up_to_date, SERVICES)),
         ):
             self._until(what, settled, revive=True)
@@ -173,6 +179,11 @@ class _Run:
     def _up_to_date(self, services: Sequence[str]) -> bool:
         return not self._behind(services)
 
+    def _listed(self) -> bool:
+        """Refusals are listed a moment after they are made, also to a gateway that was away."""
+        owed = sum(map(len, self._scene.seen.planted.values()))
+        return len(_now(read_rejections(self._servers["postgres"].url))) >= owed
+
     def _bootstrap(self) -> str:
         return self._servers["kafka"].url.removeprefix("kafka://")
 
@@ -190,6 +201,7 @@ class _Run:
             *accounts.people(accepted, log, sinks),
             *accounts.deeds(accepted, sinks),
             *accounts.campaigns(log, store, sinks),
+            *accounts.rejections(seen.planted, store),
         ]
         made = _made(self._deployment.simulator.ops_port)
         return History(
