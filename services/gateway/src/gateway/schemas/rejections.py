@@ -17,7 +17,7 @@ _PUBLIC = [topic.name for topic in TOPICS if topic.public]
 
 def _public(name: str) -> str:
     if name not in _PUBLIC:
-        raise ValueError(f"producers outside write to {', '.join(_PUBLIC)}")
+        raise ValueError(f"only these are open to producers outside: {', '.join(_PUBLIC)}")
     return name
 
 
