@@ -17,14 +17,16 @@ from contracts.headers import HEADERS
 from hypothesis import given
 from hypothesis import strategies as st
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=250
+)
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 ENVELOPES = st.builds(
     Envelope,
     id=TEXT,
     source=TEXT,
     type=TEXT,
-    time=st.datetimes(timezones=OFFSETS),
+    time=st.datetimes(datetime(1970, 1, 2), datetime(2199, 12, 30), timezones=OFFSETS),
     subject=TEXT,
     tenant_id=TEXT,
     correlation_id=TEXT,
@@ -93,6 +95,31 @@ def test_a_header_that_is_not_utf8_is_refused(name: str) -> None:
 def test_a_time_that_names_no_instant_is_refused(time: bytes) -> None:
     with pytest.raises(EnvelopeError, match="ce_time"):
         from_headers(changed("ce_time", time))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        b"0001-01-01T00:00:00+14:00",
+        b"9999-12-31T23:59:59-14:00",
+        b"1969-12-31T23:59:59Z",
+        b"2200-01-01T00:00:00Z",
+    ],
+)
+def test_a_time_that_no_store_can_hold_is_refused(time: bytes) -> None:
+    with pytest.raises(EnvelopeError, match="ce_time is not between 1970 and 2200") as caught:
+        from_headers(changed("ce_time", time))
+    assert caught.value.reason == "bad-header"
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, "ce_causationid", "traceparent"])
+@pytest.mark.parametrize(("value", "word"), [(b"a\x00b", "NUL"), (b"x" * 1001, "1001 bytes")])
+def test_a_header_that_others_could_not_pass_on_is_refused(
+    name: str, value: bytes, word: str
+) -> None:
+    with pytest.raises(EnvelopeError, match=f"{name}.*{word}") as caught:
+        from_headers(changed(name, value))
+    assert caught.value.reason == "bad-header"
 
 
 def test_another_version_of_cloudevents_is_refused() -> None:

@@ -62,7 +62,7 @@ def _config() -> str:
 @pytest.fixture
 def call_seconds() -> str:
     """How long a call may take, unless a test says otherwise."""
-    return "1"
+    return "5"
 
 
 @pytest.fixture

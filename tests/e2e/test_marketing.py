@@ -24,6 +24,10 @@ SECONDS = 60.0
 T = TypeVar("T")
 
 
+class NotNow(AssertionError):
+    """The gateway asks to try again a little later."""
+
+
 class Shop:
     """The invented shop's tenant on a running all-in-one."""
 
@@ -32,6 +36,8 @@ class Shop:
 
     def ok(self, method: str, path: str, body: Any = None) -> Any:
         status, answer = self.limelight.call(method, path, body)
+        if status == 503:
+            raise NotNow(answer)
         assert status < 300, answer
         return answer
 
@@ -82,7 +88,10 @@ class Shop:
         found: list[T] = []
 
         def changed() -> bool:
-            found[:] = [ask()]
+            try:
+                found[:] = [ask()]
+            except NotNow:
+                return False
             return ready(found[0])
 
         try:

@@ -64,11 +64,14 @@ def talk(limelight: LimelightProcess, seed: int) -> None:
     user = people[0].conversation["user_id"]
 
     def known() -> bool:
-        found = _done(limelight, "GET", f"/v1/recommendations/{user}")
-        return bool(found["source"] != "popular")
+        status, found = limelight.call("GET", f"/v1/recommendations/{user}")
+        return bool(status == 200 and found["source"] != "popular")
+
+    def searched() -> bool:
+        return limelight.call("GET", "/v1/search?q=repair&limit=1")[0] == 200
 
     limelight.wait_until(known, "for a list of one's own", 60)
-    _done(limelight, "GET", "/v1/search?q=repair&limit=1")
+    limelight.wait_until(searched, "for a search", 60)
 
 
 def _done(limelight: LimelightProcess, method: str, path: str, body: Any = None) -> Any:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+from contracts.times import of_our_time
+
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 PLATFORM_TENANT = "platform"
 """``tenant_id`` of what belongs to no tenant and is for all of them, like a list of models."""
+MOST_BYTES = 1000
+"""Of a header: ids travel on into every event that this one causes, beside a body of any size."""
 OUTSIDE = "outside"
 """``source`` of records that say nothing of where they come from."""
 # Fixed for ever: a derived id must be the same whenever and wherever it is computed.
@@ -133,13 +137,23 @@ def _decoded(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     for name, value in headers:
         if not name.startswith("ce_") and name != "traceparent":
             continue
-        try:
-            known[name] = value.decode()
-        except UnicodeDecodeError as error:
-            raise EnvelopeError(
-                "bad-header", f"header {name} is not UTF-8: encode it so"
-            ) from error
+        known[name] = _text(name, value)
     return known
+
+
+def _text(name: str, value: bytes) -> str:
+    if len(value) > MOST_BYTES:
+        raise EnvelopeError(
+            "bad-header",
+            f"header {name} has {len(value)} bytes, at most {MOST_BYTES} are taken: shorten it",
+        )
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise EnvelopeError("bad-header", f"header {name} is not UTF-8: encode it so") from error
+    if "\x00" in text:
+        raise EnvelopeError("bad-header", f"header {name} holds a NUL: leave it out")
+    return text
 
 
 def _required(text: dict[str, str], name: str) -> str:
@@ -160,4 +174,9 @@ def _time(value: str) -> datetime:
         raise EnvelopeError(
             "bad-header", "header ce_time has no time zone: end it with Z or an offset"
         )
-    return time
+    try:
+        return of_our_time(time)
+    except ValueError as error:
+        raise EnvelopeError(
+            "bad-header", "header ce_time is not between 1970 and 2200: send when it happened"
+        ) from error

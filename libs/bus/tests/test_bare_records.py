@@ -176,6 +176,23 @@ def test_what_one_person_says_twice_is_two_events() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "appended", "known"),
+    [
+        (AT - 1, AT, AT - 1),
+        (AT + 600_000, AT, AT),  # its clock is ahead: whenever this is read, it came at AT
+        (AT + 600_000, -1, AT + 600_000),  # the log knows no time
+        (AT + 600_000, 2**62, AT + 600_000),
+    ],
+)
+def test_nothing_was_told_later_than_the_log_took_it_in(
+    told: int, appended: int, known: int
+) -> None:
+    time = datetime.fromtimestamp(told / 1000, UTC)
+    found = read(record(with_headers("tenant-a", time=time), at=appended))
+    assert found.envelope.time == datetime.fromtimestamp(known / 1000, UTC)
+
+
+@pytest.mark.parametrize(
     ("given_", "tenant_id"),
     [
         (record(), "tenant-a"),

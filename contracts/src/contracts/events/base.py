@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -15,6 +14,8 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
 )
+
+from contracts.times import of_our_time
 
 ModelName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/\S+$", min_length=3, max_length=200)
@@ -37,16 +38,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length
 """An open set of words. Readers must expect words they do not know."""
 
 
-_FROM, _TO = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _of_our_time(at: datetime) -> datetime:
-    if not _FROM <= at < _TO:
-        raise ValueError(f"{at.isoformat()} is not between 1970 and 2200")
-    return at
-
-
-OfOurTime = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+OfOurTime = Annotated[AwareDatetime, AfterValidator(of_our_time)]
 """A time that producers outside tell: one that every zone and every store can hold."""
 
 

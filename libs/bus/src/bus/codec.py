@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from contracts.envelope import Envelope, EnvelopeError, bare, from_headers, is_bare
 from contracts.events.base import Event
 from contracts.topics import Topic
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ValidationError
 
 from bus.errors import Poison
 from bus.record import UNREADABLE_HEADER, Record
@@ -19,6 +19,13 @@ SHOWN_PROBLEMS = 5
 SHOWN_CHARS = 80
 _MODELS = "docs/events.md"
 _STRUCTURED = b"application/cloudevents"
+
+
+class _Claim(BaseModel):
+    """Whatever else there is in a body is passed over without being made anything of."""
+
+    tenant_id: str | None = None
+
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -66,6 +73,8 @@ def decode(topics: Mapping[str, Topic[Event]], record: Record) -> Delivered[Even
         event = _event(topic, value)
         return _keyed(topic, Delivered(event, _bare_envelope(topic, event, record), record))
     envelope = _envelope(topic, record)
+    if topic.public:
+        envelope = _bounded(envelope, record)
     event = _event(topic, value)
     _check_subject(topic, event, envelope)
     return _keyed(topic, Delivered(event, envelope, record))
@@ -80,11 +89,9 @@ def claimed_tenant(record: Record) -> str | None:
         named = (value for name, value in record.headers if name == "ce_tenantid")
         return next((value.decode(errors="replace") for value in named), None)
     try:
-        body = from_json(record.value or b"")
-    except ValueError:
+        return _Claim.model_validate_json(record.value or b"").tenant_id
+    except ValidationError:
         return None
-    tenant_id = body.get("tenant_id") if isinstance(body, dict) else None
-    return tenant_id if isinstance(tenant_id, str) else None
 
 
 def _check_subject(topic: Topic[Event], event: Event, envelope: Envelope) -> None:
@@ -154,6 +161,20 @@ def _envelope(topic: Topic[Event], record: Record) -> Envelope:
             f"ce_type is {_shown(envelope.type)}: on this topic it has to be {topic.name!r}",
         )
     return envelope
+
+
+def _bounded(envelope: Envelope, record: Record) -> Envelope:
+    """Nothing was told later than the log took it in, whatever clock its producer has.
+
+    What a user told before they were forgotten stays before it, whenever it is read again.
+    """
+    if record.timestamp_ms <= 0:  # the log knows no time
+        return envelope
+    try:
+        appended = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # a topic may keep the producer's word for it
+        return envelope
+    return replace(envelope, time=appended) if envelope.time > appended else envelope
 
 
 def _bare_envelope(topic: Topic[Event], event: Event, record: Record) -> Envelope:

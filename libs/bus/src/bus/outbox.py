@@ -18,8 +18,8 @@ from bus.errors import RecordTooLarge
 from bus.record import Headers, OutRecord
 
 E = TypeVar("E", bound=Event)
-# The log counts key and headers into a record's size.
-HEADER_BYTES = 4096
+HEADER_BYTES = 8192
+"""Room for key and headers, which the log counts into a record's size: each is bounded."""
 
 
 @dataclass(frozen=True, slots=True)

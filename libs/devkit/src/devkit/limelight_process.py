@@ -39,6 +39,9 @@ class LimelightProcess(Running):
     def start(self, environment: dict[str, str] | None = None, *, ready: bool = True) -> Self:
         """Start ``limelight up``; with ``ready`` wait until it says it is."""
         self._asked = False
+        if self._process is not None and not self.alive:
+            # A killed one leaves it, and others may have its ports by now.
+            (self.data_dir / "control.json").unlink(missing_ok=True)
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*self._command, "up"],

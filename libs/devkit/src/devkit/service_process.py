@@ -16,7 +16,7 @@ from devkit.child import die_with_parent
 from devkit.ports import free_port
 from devkit.running import UNANSWERED, ProcessError, Running
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 
 
 class ServiceProcess(Running):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from bus.errors import BusError
@@ -18,7 +19,8 @@ from gateway.domain.rejections import Rejection
 
 _log = logger(__name__)
 LOOK_SECONDS = 5.0
-READ_AT_ONCE = 500
+READ_AT_ONCE = 25
+"""A letter may hold 4 MiB, and more once it is decompressed."""
 PUBLIC = tuple(topic for topic in TOPICS if topic.public)
 DLQS = tuple(dlq_name(topic.name, group) for topic in PUBLIC for group in topic.consumers)
 
@@ -58,7 +60,11 @@ class RejectionReading:
             start = offset = after
 
     async def _told(self, records: Sequence[Record]) -> list[Rejection]:
-        found = [one for one in map(_rejection, records) if one is not None]
+        found: list[Rejection] = []
+        for record in records:
+            rejection = _rejection(record)
+            found += [] if rejection is None else [rejection]
+            await asyncio.sleep(0)  # to look into a large body holds the loop
         if any(one.tenant_id not in self._tenants for one in found):
             await self._tenants.catch_up()
         return [one for one in found if one.tenant_id in self._tenants]

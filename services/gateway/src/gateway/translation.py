@@ -60,6 +60,7 @@ from gateway.domain.recommendations import POPULAR, ListChange, SearchAnswer
 from gateway.domain.rejections import Rejection, told_to_producer
 
 COMPLETION_DEADLINE = timedelta(hours=24)
+SHOWN_CHARS = 250
 NUL, REPLACEMENT = "\x00", "\ufffd"
 
 
@@ -332,12 +333,16 @@ def rejection(letter: Record) -> Rejection | None:
         partition=_natural(fields["partition"], 31),
         offset=_natural(fields["offset"], 63),
         service=fields["group"],
-        event_id=next((_storable(value.decode(errors="replace")) for value in ids), None),
+        event_id=next((_shown(value) for value in ids), None),
         reason=_storable(fields["reason"]),
         message=_storable(told_to_producer(fields["reason"], fields["message"])),
         attempts=_natural(fields["attempts"], 31),
         rejected_at=datetime.fromisoformat(fields["at"]).astimezone(UTC),
     )
+
+
+def _shown(value: bytes) -> str:
+    return _storable(value.decode(errors="replace"))[:SHOWN_CHARS]
 
 
 def _natural(text: str, bits: int) -> int:

@@ -25,6 +25,7 @@ from contracts.topics import (
     USER_FORGOTTEN,
 )
 from devkit.embedded import EmbeddedRedis
+from gateway.domain.marketing import NEVER
 from gateway.listening import joined
 from jsonschema import Draft202012Validator
 from services.gateway.tests.feeding import SUBSCRIPTIONS, delivered
@@ -114,9 +115,9 @@ async def test_the_examples_together_are_lists_that_can_be_read(one: Replica) ->
     assert json.loads(ada.own or b"")["source"] == "personal"
     assert json.loads(ben.own or b"")["items"][0]["title"] == "梅のお茶"
     assert cleo.own is None  # forgotten
-    assert ada.inactive == {"summer-ice"}
+    assert ada.windows["summer-ice"] == NEVER
     (elsewhere,) = await one.lists.read(BLUEBIRD, ["u-ada"])
-    assert (elsewhere.own, elsewhere.inactive) == (None, frozenset())
+    assert (elsewhere.own, elsewhere.windows) == (None, {})
     (staff,) = await one.lists.read(KAFFEEHAUS, ["u-staff"])
     assert staff.excluded == {"espresso-week"}
     shown = await one.kit.campaigns.of_tenant(KAFFEEHAUS, 10, None)

@@ -211,7 +211,7 @@ async def test_one_round_trip_serves_a_user(one: Replica) -> None:
 
 async def test_what_is_not_ready_is_told_so(one: Replica) -> None:
     before = read("unready")
-    await one.raw.delete("rec-ready")
+    await one.raw.delete("rec-ready:2")
     answers = [
         await one.api.call("GET", f"{PATH}/u"),
         await one.api.call("GET", f"{PATH}/u/events"),

@@ -15,6 +15,7 @@ from contracts.events.base import Event
 from devkit.embedded import EmbeddedRedis
 from gateway.adapters import recommendations
 from gateway.domain.errors import ReadModelUnready
+from gateway.domain.marketing import NEVER
 from gateway.domain.recommendations import Found
 from services.gateway.tests.kits import Kit
 from services.gateway.tests.marketing import (
@@ -23,6 +24,7 @@ from services.gateway.tests.marketing import (
     a_campaign,
     forgotten,
     forgotten_list,
+    ids,
     own_list,
     popular_list,
     replica,
@@ -161,20 +163,43 @@ async def test_a_list_names_all_that_its_event_does(one: Replica) -> None:
 )
 async def test_a_campaign_that_is_not_active_is_noted(one: Replica, change: dict[str, Any]) -> None:
     await one.tell(a_campaign("c", **change), a_campaign("梅 tea"))
-    assert (await found(one, "u")).inactive == {"c"}
+    assert (await found(one, "u")).windows == {"c": NEVER}
     await one.tell(a_campaign("c", LATER), a_campaign("梅 tea", LATER, **change))
-    assert (await found(one, "u")).inactive == {"梅 tea"}
+    assert (await found(one, "u")).windows == {"梅 tea": NEVER}
     await one.tell(a_campaign("c", AS_OF + timedelta(seconds=1), **change))
-    assert (await found(one, "u")).inactive == {"梅 tea"}
+    assert (await found(one, "u")).windows == {"梅 tea": NEVER}
+
+
+async def test_a_campaign_that_is_ended_early_or_put_off_is_shown_no_more(one: Replica) -> None:
+    now = datetime.now(UTC)
+    hour, lists = timedelta(hours=1), own_list("u", 1, "a", "b", "c", "d")
+    await one.complete()
+    await one.tell(lists)
+    assert ids(await one.shown("u")) == ["a", "b", "c", "d"]
+    await one.tell(
+        a_campaign("a", ends_at=now - hour),
+        a_campaign("b", starts_at=now + hour),
+        a_campaign("c", starts_at=now - hour, ends_at=now + hour),
+        a_campaign("d", budget="paused", ends_at=now + hour),
+    )
+    assert ids(await one.shown("u")) == ["c"]
+    await one.tell(
+        a_campaign("a", LATER, ends_at=now + hour),
+        a_campaign("b", LATER, starts_at=now - hour),
+        a_campaign("c", LATER, ends_at=now - hour),
+        a_campaign("d", LATER),
+    )
+    assert ids(await one.shown("u")) == ["a", "b", "d"]
+    assert set((await found(one, "u")).windows) == {"a", "c"}
 
 
 async def test_of_inactive_campaigns_the_latest_are_remembered(
     one: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recommendations, "MOST_INACTIVE", 3)
+    monkeypatch.setattr(recommendations, "MOST_LIMITED", 3)
     for n in (4, 0, 3, 1, 2):
         await one.tell(a_campaign(f"c{n}", AS_OF + timedelta(seconds=n), budget="paused"))
-    assert (await found(one, "u")).inactive == {"c2", "c3", "c4"}
+    assert set((await found(one, "u")).windows) == {"c2", "c3", "c4"}
 
 
 async def test_who_is_excluded_is_noted_and_noted_no_more(one: Replica) -> None:
@@ -253,7 +278,7 @@ async def test_lists_are_kept_apart_by_tenant(one: Replica) -> None:
             assert await own(one, user_id, tenant_id) == [f"{tenant_id}|{user_id}"]
         seen = await found(one, "c", tenant_id)
         assert campaigns(seen.popular) == [tenant_id]
-        assert seen.inactive == seen.excluded == {f"x{tenant_id}"}
+        assert set(seen.windows) == seen.excluded == {f"x{tenant_id}"}
     await one.tell(forgotten_list("c", 2), tenant_id="a")
     assert await own(one, "c", "a") is None
     assert await own(one, "c", "b") == ["b|c"]
@@ -262,7 +287,7 @@ async def test_lists_are_kept_apart_by_tenant(one: Replica) -> None:
 
 async def test_without_the_marker_nothing_is_read(one: Replica) -> None:
     await one.tell(own_list("u", 1, "a"))
-    await one.raw.delete("rec-ready")
+    await one.raw.delete("rec-ready:2")
     with pytest.raises(ReadModelUnready):
         await found(one, "u")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from gateway.domain.marketing import NEVER, Campaign, Window, microseconds
 from gateway.domain.recommendations import Found, shown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ def test_where_nothing_is_popular_yet_nothing_is_shown() -> None:
 
 
 def test_a_list_that_has_become_empty_stays_empty() -> None:
-    found = Found("u", a_list("a"), a_list("b"), inactive=frozenset({"a"}))
+    found = Found("u", a_list("a"), a_list("b"), windows={"a": NEVER})
     assert ids(found) == []
     assert shown(found, 5, NOW)["cold"] is False
 
@@ -101,7 +102,54 @@ def test_what_may_not_be_shown_makes_room_for_the_next(
             return None
         return a_list(*({"campaign_id": n, "ends_at": past if n in ended else None} for n in names))
 
-    found = Found("u", stored(own), stored(popular), inactive, excluded)
+    found = Found("u", stored(own), stored(popular), dict.fromkeys(inactive, NEVER), excluded)
     hidden = inactive | excluded | ended
     wanted = (own if own is not None else popular) or []
     assert ids(found, limit) == [name for name in wanted if name not in hidden][:limit]
+
+
+HOUR = timedelta(hours=1)
+
+
+def a_window(**changes: Any) -> Window | None:
+    return Campaign("t", "a", "A", NOW, **changes).window(NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown_at"),
+    [
+        ({}, (True, True, True)),
+        ({"budget": "paused"}, (False, False, False)),
+        ({"deleted": True, "ends_at": NOW + 9 * HOUR}, (False, False, False)),
+        ({"ends_at": NOW}, (True, False, False)),
+        ({"ends_at": NOW + HOUR}, (True, True, False)),
+        ({"starts_at": NOW - HOUR}, (True, True, True)),
+        ({"starts_at": NOW + HOUR}, (False, False, True)),
+        ({"starts_at": NOW, "ends_at": NOW + HOUR}, (False, True, False)),
+    ],
+)
+def test_a_campaign_is_shown_while_its_window_holds(
+    change: dict[str, Any], shown_at: tuple[bool, ...]
+) -> None:
+    window = a_window(**change)
+    times = (NOW - timedelta(seconds=1), NOW, NOW + HOUR)
+    found = tuple(window is None or window.holds(at) for at in times)
+    # What has begun is not asked again when it began.
+    assert found[1:] == shown_at[1:]
+    assert found[0] == shown_at[0] or window is None
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "window", "there"),
+    [
+        ("2026-11-04T13:00:00Z", Window(0, microseconds(NOW)), False),  # it was ended early
+        ("2026-11-04T11:00:00Z", Window(0, microseconds(NOW + HOUR)), True),  # it was prolonged
+        (None, Window(microseconds(NOW + HOUR), microseconds(NOW + 2 * HOUR)), False),
+        (None, Window(microseconds(NOW), microseconds(NOW + HOUR)), True),
+    ],
+)
+def test_what_a_campaign_is_now_holds_whatever_it_was(
+    ends_at: str | None, window: Window, there: bool
+) -> None:
+    own = a_list({"campaign_id": "a", "ends_at": ends_at})
+    assert ids(Found("u", own, None, {"a": window})) == (["a"] if there else [])

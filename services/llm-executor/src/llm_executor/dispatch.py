@@ -66,6 +66,7 @@ class Dispatcher:
         self._begun: Counter[str] = Counter()
         self._busy: Sequence[str] = ()
         self._look_at = 0.0
+        self._renewed_at = 0.0
         self._many_until = 0.0
         self._arrived = True
         self._woken = asyncio.Event()
@@ -222,8 +223,14 @@ class Dispatcher:
         for key in await self._store.cancelled(list(self._running)) if self._running else ():
             if (watch := self._running.get(key)) is not None:
                 watch.cancel()
+        if self._renewed_ago() > self._lease_seconds / 3:
+            # Everything stood still here: what runs is to be renewed before it is taken for lost.
+            await self._renew()
         if await self._store.take_back():
             self.arrived(0)
+
+    def _renewed_ago(self) -> float:
+        return asyncio.get_running_loop().time() - self._renewed_at
 
     async def _measure(self) -> None:
         depth = await self._store.depth()
@@ -237,5 +244,6 @@ class Dispatcher:
 
     async def _renew(self) -> None:
         """Three times in a lease. What is not running here any more lapses."""
+        self._renewed_at = asyncio.get_running_loop().time()
         if self._running:
             await self._store.renew(list(self._running), self._lease_seconds)

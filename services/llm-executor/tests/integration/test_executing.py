@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
@@ -443,6 +444,22 @@ async def test_what_a_dead_process_held_is_taken_over_and_its_late_answer_is_voi
     assert end.outcome_unknown
     assert await dead.record([Finished(key_of(item), {}, b"{}", "failed")]) == []
     assert survivor.stored(item) == end
+
+
+async def test_a_process_that_stood_still_does_not_take_back_what_it_runs(log: LocalLog) -> None:
+    provider = Gated()
+    async with Executing(log, {"acme": provider}, lease_seconds=0.6) as executing:
+        item = saying("slowly")
+        await executing.feed(item)
+        await provider.until(1)
+        for _ in range(3):
+            time.sleep(1.0)  # noqa: ASYNC251 - nothing of it runs for longer than its lease
+            await executing.dispatcher._look()
+            await asyncio.sleep(0.3)
+        provider.gate.set()
+        end = await executing.end_of(item)
+    assert provider.asked == ["slowly"]
+    assert not end.outcome_unknown
 
 
 async def test_a_store_that_is_down_loses_no_answer(log: LocalLog) -> None:

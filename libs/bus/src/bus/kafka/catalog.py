@@ -135,7 +135,11 @@ def _batch_limit(spec: TopicSpec) -> int:
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:
-    settings = {"max.message.bytes": str(_batch_limit(spec))}
+    settings = {
+        "max.message.bytes": str(_batch_limit(spec)),
+        # What producers outside say of the time decides neither what is kept nor what came first.
+        "message.timestamp.type": "LogAppendTime",
+    }
     if spec.retention is None:
         settings["cleanup.policy"] = "compact"
     else:

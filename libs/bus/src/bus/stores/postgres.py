@@ -40,6 +40,8 @@ _DOWN = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # used between the server's last word and the end of the socket
     asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that was changed, a role that lost
+    asyncpg.InsufficientPrivilegeError,  # a right: no record is to blame
     OSError,
     TimeoutError,
 )

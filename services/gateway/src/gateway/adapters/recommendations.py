@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from runtime.logging import logger
 from gateway.adapters.connections import commands, watching
 from gateway.adapters.scripts import FINISH, KEEP_LEASE, NOTE_CAMPAIGN, PUT_LIST
 from gateway.domain.errors import ReadModelUnready
-from gateway.domain.marketing import Campaign
+from gateway.domain.marketing import Campaign, Window
 from gateway.domain.ports import Changes
 from gateway.domain.recommendations import Condition, Found, ListChange
 
@@ -32,11 +32,13 @@ _log = logger(__name__)
 TOMBSTONE = timedelta(days=40)
 """Longer than any record about a forgotten user can still arrive."""
 LEASE = timedelta(seconds=30)
-MOST_INACTIVE = 5000
-"""Of a tenant: those that became inactive last. Lists name none that ended long ago."""
+MOST_LIMITED = 5000
+"""Of a tenant: those that changed last. Lists name none that ended long ago."""
 RETRY_SECONDS = 2
-_READY, _LEASE_KEY = "rec-ready", "rec-rebuild"
+_READY, _LEASE_KEY = "rec-ready:2", "rec-rebuild"
+"""The number is that of the form in which campaigns are kept: another is made anew."""
 _DIGITS = 20
+_BETWEEN = " "
 
 
 class RedisRecommendations:
@@ -53,7 +55,7 @@ class RedisRecommendations:
     async def read(self, tenant_id: str, user_ids: Sequence[str]) -> Sequence[Found]:
         """One MGET, however many users."""
         tenant, count = _quoted(tenant_id), len(user_ids)
-        keys = [_READY, _popular(tenant), _inactive(tenant)]
+        keys = [_READY, _popular(tenant), _limited(tenant)]
         keys += [_list(tenant, user_id) for user_id in user_ids]
         keys += [f"{_excluded(tenant)}{user_id}" for user_id in user_ids]
         try:
@@ -61,12 +63,12 @@ class RedisRecommendations:
         except RedisError as error:
             _log.warning("recommendations not read", error=str(error))
             raise _unready("the read model of recommendations cannot be reached") from error
-        ready, popular, inactive, *rest = found
+        ready, popular, limited, *rest = found
         if ready is None:
             raise _unready("the read model of recommendations is being rebuilt")
-        gone = _ids(inactive or b"")
+        windows = _windows(limited or b"")
         return [
-            Found(user_id, _body(own), _body(popular), gone, _ids(excluded or b""))
+            Found(user_id, _body(own), _body(popular), windows, _ids(excluded or b""))
             for user_id, own, excluded in zip(user_ids, rest[:count], rest[count:], strict=True)
         ]
 
@@ -92,9 +94,10 @@ class RedisRecommendations:
 
     async def note_campaigns(self, campaigns: Sequence[Campaign]) -> None:
         """In one pipeline."""
+        now = datetime.now(UTC)
         async with self._pipeline() as pipe:
             for campaign in campaigns:
-                await self._note(*_noted(campaign), client=pipe)
+                await self._note(*_noted(campaign, now), client=pipe)
 
     async def condition(self) -> Condition:
         """By the marker, which names the run of the server that it was written in."""
@@ -181,18 +184,33 @@ def _unready(said: str) -> ReadModelUnready:
     return ReadModelUnready(said, f"try again in {RETRY_SECONDS} seconds", RETRY_SECONDS)
 
 
-def _noted(campaign: Campaign) -> tuple[list[str], list[Any]]:
+def _noted(campaign: Campaign, now: datetime) -> tuple[list[str], list[Any]]:
     """Keys and arguments of the script."""
     tenant, campaign_id = _quoted(campaign.tenant_id), campaign.campaign_id
     keys = [
         f"rec-campaigns:{tenant}",
-        f"rec-inactive-since:{tenant}",
-        _inactive(tenant),
+        f"rec-limited-since:{tenant}",
+        _limited(tenant),
         f"rec-excludes:{tenant}:{campaign_id}",
     ]
-    state = (_padded(campaign.version), "0" if campaign.active else "1", MOST_INACTIVE)
+    state = (_padded(campaign.version), _entry(campaign, now), MOST_LIMITED)
     users = () if campaign.deleted else campaign.excluded_users
     return keys, [campaign_id, *state, _excluded(tenant), _channel(tenant), *users]
+
+
+def _entry(campaign: Campaign, now: datetime) -> str:
+    """From when until when it is shown, in microseconds, and its id; nothing: at any time."""
+    window = campaign.window(now)
+    if window is None:
+        return ""
+    return f"{window.start}{_BETWEEN}{window.end}{_BETWEEN}{campaign.campaign_id}"
+
+
+@lru_cache(maxsize=128)
+def _windows(row: bytes) -> Mapping[str, Window]:
+    """By id, of those campaigns that are not to be shown at any time."""
+    parts = (part.split(_BETWEEN, 2) for part in row.decode().split("\0") if part)
+    return {campaign_id: Window(int(start), int(end)) for start, end, campaign_id in parts}
 
 
 @lru_cache(maxsize=128)
@@ -225,8 +243,8 @@ def _popular(tenant: str) -> str:
     return f"rec-popular:{tenant}"
 
 
-def _inactive(tenant: str) -> str:
-    return f"rec-inactive:{tenant}"
+def _limited(tenant: str) -> str:
+    return f"rec-limited:{tenant}"
 
 
 def _excluded(tenant: str) -> str:

@@ -1,7 +1,7 @@
 """What Redis has to do in one step, in its own language.
 
-Versions come as 20 digits, so that they compare as texts. Each id in a row of ids ends with NUL,
-which no id contains.
+Versions come as 20 digits, so that they compare as texts. Each entry in a row ends with NUL, which
+no id contains.
 """
 
 from __future__ import annotations
@@ -55,18 +55,16 @@ return 1
 """
 
 NOTE_CAMPAIGN = r"""
--- KEYS: versions by id, inactive ids by time, the same as a row of ids, users the campaign excludes
--- ARGV: id, version, '1' if it is inactive, most inactive ids, prefix of users' rows, channel,
---       users that it excludes
-local id, version, prefix = ARGV[1], ARGV[2], ARGV[5]
-if version <= (redis.call('HGET', KEYS[1], id) or '') then return 0 end
-redis.call('HSET', KEYS[1], id, version)
+-- KEYS: versions and entries by id, entries by time, the same as a row, users the campaign excludes
+-- ARGV: id, version, when it is not to be shown ('': nothing keeps it), most entries,
+--       prefix of users' rows, channel, users that it excludes
+local id, version, entry, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
+local known = redis.call('HGET', KEYS[1], id) or ''
+if version <= string.sub(known, 1, 20) then return 0 end
+redis.call('HSET', KEYS[1], id, version .. entry)
 
-if ARGV[3] == '1' then
-    redis.call('ZADD', KEYS[2], version, id)
-else
-    redis.call('ZREM', KEYS[2], id)
-end
+if #known > 20 then redis.call('ZREM', KEYS[2], string.sub(known, 21)) end
+if entry ~= '' then redis.call('ZADD', KEYS[2], version, entry) end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -(tonumber(ARGV[4]) + 1))
 redis.call('SET', KEYS[3], table.concat(redis.call('ZRANGE', KEYS[2], 0, -1), '\0'))
 

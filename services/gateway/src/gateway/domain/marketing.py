@@ -24,6 +24,23 @@ class FrequencyCap:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """When a campaign is shown: from ``start`` until before ``end``, microseconds since 1970."""
+
+    start: int
+    end: int
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it is shown at that time."""
+        return self.start <= microseconds(at) < self.end
+
+
+NEVER = Window(0, 0)
+_ALWAYS = 10**18
+"""Later than any time of ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """A campaign as it is from ``changed_at`` on; of two states the later one holds.
 
@@ -48,6 +65,18 @@ class Campaign:
     def active(self) -> bool:
         """Whether it may be shown, as far as its budget goes."""
         return not self.deleted and self.budget == _ACTIVE
+
+    def window(self, now: datetime) -> Window | None:
+        """When it is shown, from now on; None: whenever.
+
+        One without an end whose start has come needs no window, nor has any more.
+        """
+        if not self.active:
+            return NEVER
+        if self.ends_at is None and (self.starts_at is None or self.starts_at <= now):
+            return None
+        start = 0 if self.starts_at is None else microseconds(self.starts_at)
+        return Window(start, _ALWAYS if self.ends_at is None else microseconds(self.ends_at))
 
     @property
     def version(self) -> int:

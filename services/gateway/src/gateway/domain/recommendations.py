@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 from uuid import UUID
+
+from gateway.domain.marketing import Window
 
 POPULAR = "popular"
 _NOTHING = '{"source": "popular", "as_of": null, "ranker_version": null, "items": []}'
@@ -44,14 +46,14 @@ class ListChange:
 class Found:
     """What the read model holds for one user.
 
-    ``own`` and ``popular`` are lists as JSON. ``inactive`` are campaigns that are not to be shown
-    to anybody, ``excluded`` those that are not to be shown to this user.
+    ``own`` and ``popular`` are lists as JSON. ``windows`` says of campaigns that are not shown at
+    any time when they are; ``excluded`` are those that are not to be shown to this user.
     """
 
     user_id: str
     own: bytes | None
     popular: bytes | None
-    inactive: frozenset[str] = frozenset()
+    windows: Mapping[str, Window] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
 
 
@@ -85,6 +87,9 @@ def shown(found: Found, limit: int, now: datetime) -> dict[str, Any]:
 
 def _may_show(item: Mapping[str, Any], found: Found, now: datetime) -> bool:
     campaign_id, ends_at = item["campaign_id"], item.get("ends_at")
-    if campaign_id in found.inactive or campaign_id in found.excluded:
+    if campaign_id in found.excluded:
         return False
+    window = found.windows.get(campaign_id)
+    if window is not None:  # as the campaign is now, whatever it was when the list was made
+        return window.holds(now)
     return ends_at is None or datetime.fromisoformat(ends_at) > now
