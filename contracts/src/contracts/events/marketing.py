@@ -139,8 +139,9 @@ class CampaignScore(Part):
 
 
 class UserEmbedded(Event):
-    """Who and what is near a user now, who has spoken or whom a new campaign concerns.
+    """Who and what is near a user now.
 
+    Of one who has spoken, whom a new campaign concerns, or who was forgotten and has spoken since.
     A higher ``version`` replaces a lower one.
     """
 
@@ -241,7 +242,7 @@ class PopularCampaignsChanged(Event):
 
 
 class UserForgotten(Event):
-    """Remove everything about a user that was taken in before ``forgotten_at``, everywhere."""
+    """Remove everything about a user that was taken in up to ``forgotten_at``, everywhere."""
 
     user_id: GivenId
     forgotten_at: AwareDatetime

@@ -58,10 +58,10 @@ async def on_conversations_recorded(
     causes: dict[UserKey, Delivered[ConversationRecorded]] = {}
     said = []
     for item in batch:
-        own = translation.messages(item, now)
+        own, user = translation.messages(item, now), translation.user_of(item)
         said += own
-        if any(map(tells, own)):
-            causes[translation.user_of(item)] = item
+        if user not in causes or any(map(tells, own)):
+            causes[user] = item
     states = await parts.profiles.take_in(said)
     around = await parts.surveyor.survey(list(states.values()))
     return [_told(causes[user], states[user], found, parts) for user, found in around.items()]
@@ -103,7 +103,7 @@ async def on_campaigns_embedded(
 
 def _when_all_know(item: Delivered[CampaignEmbedded], parts: Parts) -> datetime:
     """Since when no process looks at campaigns from before this one. Raises TooEarly until then."""
-    at = item.envelope.time + parts.catalogs.fresh
+    at = parts.catalogs.known_everywhere(item.envelope.id, item.envelope.time)
     wait = (at - parts.clock.now()).total_seconds()
     if wait > 0:
         raise TooEarly("somebody may not know of the campaign yet", retry_after=wait)
@@ -111,7 +111,7 @@ def _when_all_know(item: Delivered[CampaignEmbedded], parts: Parts) -> datetime:
 
 
 def _told(
-    cause: Delivered[ConversationRecorded] | Delivered[CampaignEmbedded],
+    cause: Delivered[ConversationRecorded | CampaignEmbedded | UserForgotten],
     state: UserState,
     around: Surroundings,
     parts: Parts,
@@ -141,8 +141,16 @@ async def on_searches_requested(batch: Batch[SearchRequested], parts: Parts) -> 
 
 
 async def on_users_forgotten(batch: Batch[UserForgotten], parts: Parts) -> Sequence[Emit]:
-    """Remove what was heard of them before."""
+    """Remove what was heard of them before; say anew what is near those who have spoken since.
+
+    Before, they may have been told of with all that they said, under a lower version.
+    """
+    causes: dict[UserKey, Delivered[UserForgotten]] = {}
+    left: dict[UserKey, UserState | None] = {}
     for item in batch:
         user = UserKey(item.tenant_id, item.event.user_id)
-        await parts.profiles.forget(user, item.event.forgotten_at)
-    return []
+        causes[user] = item
+        left[user] = await parts.profiles.forget(user, item.event.forgotten_at)
+    states = {user: state for user, state in left.items() if state is not None}
+    around = await parts.surveyor.survey(list(states.values()))
+    return [_told(causes[user], states[user], found, parts) for user, found in around.items()]

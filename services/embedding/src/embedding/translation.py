@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +24,9 @@ from embedding.domain.rules import message_uuid, said_at
 from embedding.domain.states import UserState
 from embedding.domain.surroundings import Embedded
 
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST = 2**63 - 1
+"""The largest number that every lake holds; a file may claim to have more lines."""
 NUL, REPLACEMENT = "\x00", "\ufffd"
 Heard = Delivered[events.ConversationRecorded]
 
@@ -43,7 +46,8 @@ def user_of(item: Heard) -> UserKey:
 def _message(
     item: Heard, user: UserKey, said: events.ConversationMessage, name: str, now: datetime
 ) -> Message:
-    heard_at = min(item.envelope.time, now)
+    # A producer outside may claim any time; one ahead would be newer than a later forgetting.
+    heard_at = min(max(item.envelope.time, _UNIX), now)
     return Message(
         id=message_uuid(user, item.event.conversation_id, name),
         user=user,
@@ -83,7 +87,7 @@ def _lineage(item: Heard) -> dict[str, Any]:
         "channel": item.event.channel,
         "locale": item.event.locale,
         "file": None if line is None else line.file,
-        "line": None if line is None else line.line,
+        "line": None if line is None else min(line.line, _MOST),
     }
     return {name: storable(value) for name, value in known.items() if value is not None}
 

@@ -241,6 +241,23 @@ async def test_nobody_is_told_while_a_process_may_not_know_of_the_campaign() -> 
     assert consumer.take()
 
 
+async def test_a_clock_that_was_ahead_holds_nobody_up_for_longer() -> None:
+    consumer = Consumer()
+    consumer.kit.catalogs.fresh = timedelta(seconds=5)
+    await consumer.spoken_before()
+    await consumer.feed(*CAMPAIGNS)
+    consumer.take()
+    at = delivered(EMBEDDED[0]).envelope.time
+    consumer.kit.clock.advance((at - consumer.kit.clock.now()).total_seconds() - 3 * 3600)
+    for left in (5, 2):
+        with pytest.raises(TooEarly) as early:
+            await consumer.feed(EMBEDDED[0])
+        assert early.value.retry_after == pytest.approx(left)
+        consumer.kit.clock.advance(3)
+    await consumer.feed(EMBEDDED[0])
+    assert consumer.take()
+
+
 async def test_an_older_state_of_a_campaign_tells_nothing() -> None:
     consumer = Consumer()
     example = next(each for each in CAMPAIGNS if not each.body.get("deleted"))

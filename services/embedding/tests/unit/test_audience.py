@@ -137,6 +137,39 @@ def test_who_was_told_since_everybody_knew_is_not_told_again() -> None:
     assert audience(kit, since=NOW + timedelta(seconds=1)) == [ADA]
 
 
+def test_it_is_not_remembered_who_was_told_but_only_that_they_were() -> None:
+    kit = Kit()
+    say(kit, TEA)
+    put(kit, a_campaign())
+    found = asyncio.run(kit.parts.audience.surveyed([ADA], LATER))
+    kit.parts.audience.told(found)
+    asyncio.run(kit.profiles.forget(ADA, NOW))
+    assert ADA.user_id not in repr(kit.parts.audience._told)
+
+
+def test_of_many_who_were_told_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedding.domain.audience.REMEMBERED", 1)
+    kit = Kit()
+    say(kit, TEA)
+    say(kit, TEA, BEN)
+    put(kit, a_campaign())
+    for user in (ADA, BEN):
+        kit.parts.audience.told(asyncio.run(kit.parts.audience.surveyed([user], LATER)))
+    assert audience(kit) == [ADA]
+
+
+def test_campaigns_of_a_tenant_that_was_not_asked_for_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("embedding.domain.surroundings.REMEMBERED", 2)
+    kit = Kit()
+    for tenant in ("a", "b", "c"):
+        put(kit, a_campaign(tenant_id=tenant))
+        assert asyncio.run(kit.catalogs.of(tenant)).campaigns == ("tea-week",)
+    assert list(kit.catalogs._known) == ["b", "c"]
+    assert asyncio.run(kit.catalogs.of("a")).campaigns == ("tea-week",)
+
+
 def test_who_is_forgotten_while_they_are_looked_around_stays_forgotten() -> None:
     class Late(MemoryVectorIndex):
         async def put_users(self, points: object) -> None:

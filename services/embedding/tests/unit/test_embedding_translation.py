@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,6 +103,22 @@ def test_an_event_from_the_future_was_heard_now() -> None:
     assert message.heard_at == NOW
 
 
+@pytest.mark.parametrize(
+    ("claimed", "heard_at"),
+    [
+        ("9999-12-31T23:59:59-14:00", NOW),
+        ("0001-01-01T00:00:00+14:00", datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_whatever_time_a_producer_claims_is_one_that_stores_hold(
+    claimed: str, heard_at: datetime
+) -> None:
+    item = heard(one())
+    envelope = replace(item.envelope, time=datetime.fromisoformat(claimed))
+    (message,) = translation.messages(replace(item, envelope=envelope), NOW)
+    assert message.heard_at == heard_at
+
+
 def test_where_it_came_from_is_kept() -> None:
     item = heard(one(), line_of={"file": "talk.jsonl", "line": 17}, channel="chat", locale="en")
     assert messages(item)[0].lineage == {
@@ -115,8 +132,14 @@ def test_where_it_came_from_is_kept() -> None:
 
 
 def test_the_one_character_that_no_table_holds_is_replaced() -> None:
-    (message,) = messages(heard(one("a\x00b")))
-    assert message.text == "a\ufffdb"
+    odd, kept = "a\x00b", "a\ufffdb"
+    item = heard(one(odd), line_of={"file": odd, "line": 10**30}, channel=odd, locale=odd)
+    named = replace(item.envelope, id=odd, source=odd)
+    (message,) = messages(replace(item, envelope=named))
+    assert message.text == kept
+    line = message.lineage.pop("line")
+    assert line == 2**63 - 1
+    assert set(message.lineage.values()) == {kept}
 
 
 def finished() -> list[Delivered[CompletionFinished]]:

@@ -65,6 +65,21 @@ async def test_memory_has_an_end() -> None:
     assert model.batches == [["text 0"]]
 
 
+async def test_what_is_known_when_it_is_asked_for_may_be_forgotten_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("embedding.adapters.lanes.REMEMBERED", 2)
+    model = Slow()
+    lane = Lanes("m@1", lambda: model).lane("x")
+    await lane.embed("message", ["known"])
+    model.seconds = 0.1
+    first = asyncio.create_task(lane.embed("message", ["a", "b", "c"]))
+    await asyncio.sleep(0)
+    found = await lane.embed("message", ["known", "new"])
+    assert [None if each is None else float(each[0]) for each in found] == [5, 3]
+    await first
+
+
 async def test_texts_go_through_the_model_together_but_not_too_many() -> None:
     model = Slow()
     lane = Lanes("m@1", lambda: model).lane("x")

@@ -245,8 +245,9 @@ def test_what_was_heard_after_forgetting_stays_though_it_was_read_before() -> No
     kit = Kit()
     later = said("tea", heard_at=NOW + 2 * HOUR)
     before = run(kit, said("espresso"), later)[ADA]
-    asyncio.run(kit.profiles.forget(ADA, NOW + HOUR))
+    left = asyncio.run(kit.profiles.forget(ADA, NOW + HOUR))
     state = kit.memory.stored[ADA]
+    assert left == state
     assert same_mean(state, kit, [later])
     assert state.version > before.version
     assert [point.text for point, _ in kit.vectors.texts.values()] == ["tea"]
@@ -258,7 +259,7 @@ def test_forgetting_twice_is_forgetting_once() -> None:
     kit = Kit()
     run(kit, said("espresso"))
     for _ in range(2):
-        asyncio.run(kit.profiles.forget(ADA, NOW + HOUR))
+        assert asyncio.run(kit.profiles.forget(ADA, NOW + HOUR)) is None
     assert kit.memory.messages == {}
 
 
@@ -278,6 +279,18 @@ def test_what_a_crash_left_behind_of_the_forgotten_goes_with_the_next_late_event
     asyncio.run(kit.lake.add_messages([said("espresso")]))
     run(kit, said("tea"))
     assert kit.memory.messages == {}
+
+
+def test_who_has_spoken_since_is_told_of_anew_when_a_crash_left_something_behind() -> None:
+    """Somebody may have been told of with it meanwhile."""
+    kit = Kit()
+    later = said("grinder", heard_at=NOW + 2 * HOUR)
+    before = run(kit, said("espresso"), later)[ADA]
+    asyncio.run(kit.lake.forget(ADA, NOW + HOUR))
+    asyncio.run(kit.lake.add_messages([said("espresso")]))
+    state = run(kit, said("espresso"))[ADA]
+    assert same_mean(state, kit, [later])
+    assert state.version > before.version
 
 
 def test_another_recipe_makes_a_state_anew_and_never_mixes() -> None:

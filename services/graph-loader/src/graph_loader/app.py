@@ -78,7 +78,12 @@ def _lanes(graph: Graph, clock: Clock) -> Sequence[Lane]:
         ),
         Lane(
             "conversations",
-            [Reaction(CONVERSATION_RECORDED, partial(on_conversations_recorded, graph=graph))],
+            [
+                Reaction(
+                    CONVERSATION_RECORDED,
+                    partial(on_conversations_recorded, graph=graph, clock=clock),
+                )
+            ],
             batch=100,
         ),
         Lane("answers", [Reaction(ANSWER_ANALYZED, partial(on_answers_analyzed, graph=graph))]),

@@ -38,8 +38,9 @@ async def on_engagements_recorded(
     batch: Batch[EngagementRecorded], graph: Graph, clock: Clock
 ) -> Sequence[Emit]:
     """Connect users with the campaigns they engaged with, and compute their candidates."""
-    done = [translation.engagement(item) for item in batch]
-    await graph.change(*batches.engagements(done, _now(clock)))
+    now = clock.now()
+    done = [translation.engagement(item, now) for item in batch]
+    await graph.change(*batches.engagements(done, translation.micros(now)))
     return await _computed({translation.user_of(item): item for item in batch}, graph, clock)
 
 
@@ -68,13 +69,14 @@ async def on_campaigns_changed(
 
 
 async def on_conversations_recorded(
-    batch: Batch[ConversationRecorded], graph: Graph
+    batch: Batch[ConversationRecorded], graph: Graph, clock: Clock
 ) -> Sequence[Emit]:
     """Remember where conversations came from; what is said in them comes with the embedding."""
+    now = clock.now()
     held = [
         (
             (translation.user_of(item), item.event.conversation_id),
-            translation.conversation(item),
+            translation.conversation(item, now),
         )
         for item in batch
     ]

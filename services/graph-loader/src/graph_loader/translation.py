@@ -35,6 +35,8 @@ from graph_loader.domain.models import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST = 2**63 - 1
+"""The largest number that the databases hold; a file may claim to have more lines."""
 _KINDS = {
     "impression": "seen",
     "click": "clicked",
@@ -81,27 +83,38 @@ def statement(item: Delivered[UserEmbedded]) -> Statement:
     )
 
 
-def engagement(item: Delivered[EngagementRecorded]) -> Engagement:
-    """What a user did."""
+def engagement(item: Delivered[EngagementRecorded], now: datetime) -> Engagement:
+    """What a user did. What is said to happen later than now happened now.
+
+    A time in the future would weigh more than everything that really comes after.
+    """
     event = item.event
     return Engagement(
         user=user_of(item),
         campaign_id=event.campaign_id,
         kind=_KINDS[event.kind],
-        at=micros(event.happened_at),
-        taken_at=micros(item.envelope.time),
+        at=micros(min(event.happened_at, now)),
+        taken_at=_taken_at(item, now),
     )
 
 
-def conversation(item: Delivered[ConversationRecorded]) -> Conversation:
+def conversation(item: Delivered[ConversationRecorded], now: datetime) -> Conversation:
     """Where a conversation came from."""
     line = item.event.line_of
     return Conversation(
-        taken_at=micros(item.envelope.time),
+        taken_at=_taken_at(item, now),
         event_id=item.envelope.id,
         file="" if line is None else line.file,
-        line=0 if line is None else line.line,
+        line=0 if line is None else min(line.line, _MOST),
     )
+
+
+def _taken_at(item: Delivered[EngagementRecorded | ConversationRecorded], now: datetime) -> int:
+    """When an event was taken in. A producer outside may claim any time.
+
+    One that is ahead would be newer than a forgetting that comes after it.
+    """
+    return micros(min(max(item.envelope.time, _EPOCH), now))
 
 
 def campaign(event: CampaignChanged) -> Campaign:

@@ -74,13 +74,13 @@ class Consumer:
             (CAMPAIGN_CHANGED, on_campaigns_changed),
             (ENGAGEMENT_RECORDED, on_engagements_recorded),
             (USER_EMBEDDED, on_users_embedded),
+            (CONVERSATION_RECORDED, on_conversations_recorded),
         ]
         reactions = [
             *(
                 Reaction(topic, partial(handle, graph=self.graph, clock=clock))
                 for topic, handle in acting
             ),
-            Reaction(CONVERSATION_RECORDED, partial(on_conversations_recorded, graph=self.graph)),
             Reaction(ANSWER_ANALYZED, partial(on_answers_analyzed, graph=self.graph)),
         ]
         self._apply = PublishingApply(NAME, reactions, self.publisher, clock)

@@ -31,6 +31,7 @@ from graph_loader.domain.models import (
     Wish,
 )
 from graph_loader.domain.ports import Graph
+from graph_loader.domain.region import Reach, Region
 from graph_loader.domain.rules import NEIGHBOURS
 from neo4j import AsyncGraphDatabase
 
@@ -288,6 +289,80 @@ async def test_what_came_after_the_forgetting_survives_it(graph: Graph) -> None:
     person = (await graph.people([("acme", "u")]))["acme", "u"]
     assert person.engaged == (("c", Times(0, 0, T0 + 2 * HOUR, 0)),)
     assert (person.neighbours, person.user.wants, person.user.version) == ((), (), 0)
+
+
+async def test_what_was_taken_in_at_the_time_of_the_forgetting_goes_with_it(graph: Graph) -> None:
+    key, at = ("acme", "u"), T0 + 1
+
+    async def act() -> None:
+        await hear(graph, said("u", 1, ("v", 0.9)))
+        await engage(graph, replace(did("u", "a"), taken_at=at))
+        await graph.change(*batches.conversations([((key, "talk"), Conversation(at, "event"))]))
+
+    await act()
+    await forget(graph, "u", at)
+    assert await graph.people([key]) == {}
+    await act()
+    assert await graph.people([key]) == {}
+    assert await names(graph, "v") == []
+    await engage(graph, replace(did("u", "a"), taken_at=at + 1))
+    assert [campaign for campaign, _ in (await graph.people([key]))[key].engaged] == ["a"]
+
+
+async def test_of_a_user_who_did_something_since_what_was_taken_in_then_goes(graph: Graph) -> None:
+    """The tie again, where the node stays."""
+    key = ("acme", "u")
+    await hear(graph, said("u", 1, ("v", 0.9)))
+    await engage(graph, replace(did("u", "a"), taken_at=T0 + 1), did("u", "b", hour=1))
+    held = [((key, name), Conversation(T0 + at, "event")) for name, at in (("x", 1), ("y", 2))]
+    await graph.change(*batches.conversations(held))
+    await forget(graph, "u", T0 + 1)
+    person = (await graph.people([key]))[key]
+    assert ([one for one, _ in person.engaged], person.neighbours) == (["b"], ())
+    assert (person.user.wants, person.user.version) == ((), 0)
+    kept = await conversations(graph, key, "x", "y")
+    assert kept == {"y": Conversation(T0 + 2, "event")}
+
+
+async def conversations(graph: Graph, user: Key, *ids: str) -> dict[str, Conversation]:
+    """What the graph has of these."""
+    found: dict[str, Conversation] = {}
+
+    def look(region: Region) -> None:
+        found.clear()
+        found.update({edge[1]: one for edge, one in region.conversations.items()})
+
+    edges = frozenset((user, one) for one in ids)
+    await graph.change(Reach(users=frozenset({user}), conversations=edges), look)
+    return found
+
+
+async def test_what_was_taken_in_before_1970_is_taken_in_if_nobody_was_forgotten(
+    graph: Graph,
+) -> None:
+    await engage(graph, replace(did("u", "a"), taken_at=-1))
+    assert ("acme", "u") in await graph.people([("acme", "u")])
+    await forget(graph, "u", T0)
+    assert await graph.people([("acme", "u")]) == {}
+
+
+ODD_TEXT = "a\x00b \ufffd ☕ '\"\\"
+
+
+async def test_a_text_from_outside_may_have_any_character(graph: Graph) -> None:
+    key = ("acme", "u")
+    state = (("acme", "c"), Campaign(T0, title=ODD_TEXT, intents=("pricing",)))
+    talk = Conversation(T0, ODD_TEXT, ODD_TEXT, 2**63 - 1)
+    named = replace(answer(1, 1, 7), model=ODD_TEXT, domains=("x\x00y", "x\ufffdy"))
+    for _ in range(2):
+        await graph.change(*batches.campaigns([state], T0))
+        await graph.change(*batches.conversations([((key, "talk"), talk)]))
+        await graph.add_answers([named])
+    kept = (await conversations(graph, key, "talk"))["talk"]
+    assert kept.event_id.replace("\x00", "\ufffd") == ODD_TEXT.replace("\x00", "\ufffd")
+    assert kept.line == talk.line
+    offers = await graph.offers(Wanted(intents=frozenset({("acme", "pricing")})))
+    assert offers.targeting["acme", "pricing"] == ("c",)
 
 
 def answer(number: int, revision: int = 1, *brands: int) -> Answer:

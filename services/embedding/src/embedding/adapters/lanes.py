@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -27,6 +26,7 @@ from runtime.tasks import Background
 
 from embedding.domain import SERVICE
 from embedding.domain.models import Vector
+from embedding.domain.recent import Recent
 
 AT_ONCE = 32
 """Texts that go through the model at once: a tenth of a second to a second of work."""
@@ -52,7 +52,7 @@ class Lane:
         self.model = model
         self._name = name
         self._load = load
-        self._known: OrderedDict[bytes, Vector | None] = OrderedDict()
+        self._known: Recent[bytes, Vector | None] = Recent(REMEMBERED)
         self._batching = Batching(self._together, most=AT_ONCE)
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix=f"embed {name}", initializer=_stand_back if idle else None
@@ -61,11 +61,13 @@ class Lane:
     async def embed(self, kind: str, texts: Sequence[str]) -> Sequence[Vector | None]:
         """Vectors, from memory where they are known."""
         keys = [sha256(text.encode()).digest() for text in texts]
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        made = await asyncio.gather(*map(self._batching, new.values()))
+        # What is known now may be forgotten while the rest waits for its turn at the model.
         found = {key: self._known[key] for key in keys if key in self._known}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        made = await asyncio.gather(*map(self._batching, new.values()))
         found |= dict(zip(new, made, strict=True))
-        self._remember(found)
+        for key, vector in found.items():
+            self._known[key] = vector
         counter(TEXTS_EMBEDDED).labels(SERVICE, kind).inc(len(new))
         return [found[key] for key in keys]
 
@@ -85,13 +87,6 @@ class Lane:
         took = time.perf_counter() - begun
         histogram(EMBEDDING_SECONDS).labels(SERVICE, self._name).observe(took)
         return [vectors.get(text) for text in texts]
-
-    def _remember(self, found: dict[bytes, Vector | None]) -> None:
-        for key, vector in found.items():
-            self._known[key] = vector
-            self._known.move_to_end(key)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
 
 
 class Lanes:

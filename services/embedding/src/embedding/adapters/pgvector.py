@@ -18,13 +18,15 @@ from bus.stores.postgres import COMMAND_SECONDS, Connection, Pool, translated
 
 from embedding.adapters.documents import point_in, point_out
 from embedding.domain.models import Found, Kind, Near, TextPoint, UserKey, UserPoint, Vector
+from embedding.domain.recent import Recent
 from embedding.domain.rules import cosine
 
 FEW = 3000
 """Rows of a tenant that are compared one by one: it takes about a millisecond."""
 SOME, SHARE = 20_000, 10
 """So many are too if they are less than one in ``SHARE`` of all."""
-COUNT_SECONDS = 5.0
+COUNT_SECONDS, COUNTED = 5.0, 1000
+"""How long a tenant's number of rows holds, and of how many tenants it is kept."""
 CANDIDATES = 100
 """What the index is asked for at least: the more, the less it misses (``hnsw.ef_search``)."""
 
@@ -35,7 +37,7 @@ class PgVectorIndex:
     def __init__(self, pool: Pool, model: str) -> None:
         self._pool = pool
         self._model = model
-        self._few: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._few: Recent[tuple[str, str], tuple[float, bool]] = Recent(COUNTED)
 
     @classmethod
     async def open(cls, dsn: str, model: str, application: str) -> PgVectorIndex:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from embedding.domain.models import Surroundings, UserKey, UserPoint
 from embedding.domain.profiles import Profiles
-from embedding.domain.rules import NEAR
+from embedding.domain.recent import Recent
+from embedding.domain.rules import NEAR, grave
 from embedding.domain.states import UserState
 from embedding.domain.surroundings import Surveyor
 
 REACH = 1000
 """Users who are told at once of a new campaign; all others when they speak next."""
 REMEMBERED = 100_000
-"""Users of whom it is known when they were told last."""
+"""Users of whom it is known when they were told last, by what tells whether somebody is meant."""
 _NOBODY = ""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Audience:
 
     profiles: Profiles
     surveyor: Surveyor
-    _told: dict[UserKey, datetime] = field(default_factory=dict)
+    _told: Recent[str, datetime] = field(default_factory=lambda: Recent(REMEMBERED))
 
     async def of(self, tenant_id: str, campaign_id: str, since: datetime) -> Sequence[UserKey]:
         """Who is near to a campaign or to an intent of it, the nearest first.
@@ -48,7 +50,7 @@ class Audience:
                 nearest[near.user_id] = max(near.similarity, nearest.get(near.user_id, NEAR))
         ranked = sorted((-best, user_id) for user_id, best in nearest.items() if best > NEAR)
         users = [UserKey(tenant_id, user_id) for _, user_id in ranked[:REACH]]
-        return [user for user in users if user not in self._told or self._told[user] < since]
+        return [user for user in users if self._told.get(grave(user), _NEVER) < since]
 
     async def surveyed(
         self, users: Sequence[UserKey], since: datetime
@@ -59,7 +61,6 @@ class Audience:
         return [(state, around[state.user]) for state in states]
 
     def told(self, found: Sequence[tuple[UserState, Surroundings]]) -> None:
-        """Remember that these were told of."""
-        if len(self._told) + len(found) > REMEMBERED:
-            self._told.clear()
-        self._told |= {state.user: around.looked_at for state, around in found}
+        """Remember that these were told of, but not who they are: they may be forgotten."""
+        for state, around in found:
+            self._told[grave(state.user)] = around.looked_at

@@ -38,15 +38,18 @@ class Profiles:
     async def take_in(self, messages: Sequence[Message]) -> Mapping[UserKey, UserState]:
         """Keep messages and add those that tell of their users; the states of the latter.
 
-        What was heard before its user was forgotten is not kept. Raises Contended.
+        What was heard before its user was forgotten is not kept; the states of those who have
+        spoken since are among them, made anew. Raises Contended.
         """
         graves = await self.lake.forgotten({item.user for item in messages})
         wanted = [item for item in messages if not _buried(item, graves)]
         # A process that died may have kept some of them a moment before it saw the tombstone.
+        states: dict[UserKey, UserState] = {}
         for user in {item.user for item in messages if _buried(item, graves)}:
-            await self.forget(user, graves[user])
-        states = await self._added(wanted)
-        return await self._placed(states, {item.user for item in wanted}, graves)
+            if (left := await self.forget(user, graves[user])) is not None:
+                states[user] = left
+        states |= await self._added(wanted)
+        return await self._placed(states, {item.user for item in messages}, graves)
 
     async def rebuild(self, user: UserKey) -> UserState | None:
         """Make a state anew from what the lake has, with this recipe. Raises Contended."""
@@ -81,11 +84,14 @@ class Profiles:
         spoke = bool(state.pending) and state.version >= microseconds(since)
         return state.recipe == self.recipe.name and not spoke
 
-    async def forget(self, user: UserKey, at: datetime) -> None:
-        """Remove all that was heard of a user up to ``at``, and remember that. Raises Contended."""
+    async def forget(self, user: UserKey, at: datetime) -> UserState | None:
+        """Remove all that was heard of a user up to ``at``, and remember that. Raises Contended.
+
+        Returns the state of what was heard since, under a higher version than any before it.
+        """
         await self.lake.forget(user, at)
         await self.index.remove_user(user)
-        await self.rebuild(user)
+        return await self.rebuild(user)
 
     async def _added(self, messages: Sequence[Message]) -> dict[UserKey, UserState]:
         done: dict[UserKey, UserState] = {}
@@ -181,9 +187,9 @@ class Profiles:
         await self.index.put_users([point for state in states.values() if (point := state.point)])
         now = await self.lake.forgotten(users)
         for user in [user for user in now if now[user] != graves.get(user)]:
-            await self.forget(user, now[user])
             states.pop(user, None)
-            states |= await self.lake.states([user])
+            if (left := await self.forget(user, now[user])) is not None:
+                states[user] = left
         return states
 
     async def _replayed(self, user: UserKey, base: int) -> UserState | None:

@@ -10,11 +10,14 @@ import numpy as np
 
 from embedding.domain.models import Campaign, Liking, Near, Surroundings, UserKey, Vector, Wish
 from embedding.domain.ports import Clock, Embedder, Lake, VectorIndex
+from embedding.domain.recent import Recent
 from embedding.domain.rules import intent_vector, label, likings, wishes
 from embedding.domain.states import UserState
 
 FRESH = timedelta(seconds=5)
 """Another process may have heard of a change: what is known of campaigns is no older than that."""
+REMEMBERED = 1000
+"""Tenants whose campaigns are kept in memory; those of others are read when they are needed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Catalogs:
     embedder: Embedder
     clock: Clock
     fresh: timedelta = FRESH
-    _known: dict[str, Catalog] = field(default_factory=dict)
+    _known: Recent[str, Catalog] = field(default_factory=lambda: Recent(REMEMBERED))
+    _heard: Recent[str, datetime] = field(default_factory=lambda: Recent(REMEMBERED))
 
     async def put(self, states: Sequence[Campaign]) -> Sequence[Embedded]:
         """Embed and keep the latest state of each; those that nothing later was known of."""
@@ -95,6 +99,18 @@ class Catalogs:
         if known is None or self.clock.now() - known.read_at > self.fresh:
             known = self._known[tenant_id] = await self._read(tenant_id)
         return known
+
+    def known_everywhere(self, event_id: str, told_at: datetime) -> datetime:
+        """Since when no process knows campaigns only from before the change that an event tells.
+
+        The clock that says ``told_at`` may be ahead. What is heard of has been told, so that the
+        time when it was heard of first will do.
+        """
+        now = self.clock.now()
+        if told_at > now:
+            told_at = self._heard.get(event_id, now)
+            self._heard[event_id] = told_at
+        return told_at + self.fresh
 
     async def _read(self, tenant_id: str) -> Catalog:
         now = self.clock.now()

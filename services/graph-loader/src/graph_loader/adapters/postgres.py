@@ -13,7 +13,7 @@ from bus.stores.postgres import Connection, Pool, connect, translated
 from graph_loader.adapters import postgres_statements as sql
 from graph_loader.adapters.migration import MIGRATIONS
 from graph_loader.adapters.postgres_storing import Storing
-from graph_loader.adapters.rows import deeds, intents_of, newest, user_of
+from graph_loader.adapters.rows import columns_of, deeds, intents_of, newest, storable, user_of
 from graph_loader.domain import rules
 from graph_loader.domain.errors import NewerGraph
 from graph_loader.domain.models import (
@@ -106,12 +106,12 @@ class PostgresGraph:
 
     async def add_answers(self, answers: Sequence[Answer]) -> None:
         chosen = {(one.tenant_id, one.completion_id): one for one in newest(answers)}
-        columns = zip(*map(_answer, chosen.values()), strict=True)
+        columns = columns_of(7, map(_answer, chosen.values()))
         with translated():
             async with self._pool.acquire() as connection, connection.transaction():
                 if not chosen:
                     return
-                put = await connection.fetch(sql.PUT_ANSWERS, *map(list, columns))
+                put = await connection.fetch(sql.PUT_ANSWERS, *columns)
                 taken = {no: chosen[tenant, completion] for tenant, completion, no in put}
                 await connection.execute(sql.DROP_NAMES, list(taken))
                 await connection.execute(sql.DROP_CITES, list(taken))
@@ -177,11 +177,13 @@ def _names(taken: Mapping[int, Answer]) -> list[list[Any]]:
         for no, answer in taken.items()
         for one in answer.names
     ]
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(6)]
+    return columns_of(6, rows)
 
 
 def _cites(taken: Mapping[int, Answer]) -> list[list[Any]]:
     rows = [
-        (no, answer.tenant_id, domain) for no, answer in taken.items() for domain in answer.domains
+        (no, answer.tenant_id, domain)
+        for no, answer in taken.items()
+        for domain in sorted(set(map(storable, answer.domains)))
     ]
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(3)]
+    return columns_of(3, rows)

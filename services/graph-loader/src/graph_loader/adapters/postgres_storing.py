@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ from graph_loader.adapters import postgres_statements as sql
 from graph_loader.adapters.rows import (
     campaign_of,
     campaign_row,
+    columns_of,
     engaged_of,
     tombstone,
     user_of,
@@ -20,8 +21,6 @@ from graph_loader.adapters.rows import (
 from graph_loader.domain import rules
 from graph_loader.domain.models import Conversation, Key, Pair, Similar, User
 from graph_loader.domain.region import Changes, Reach, Region, pair
-
-NUL, REPLACEMENT = "\x00", "\ufffd"
 
 
 class Storing:
@@ -47,17 +46,17 @@ class Storing:
         """What a change did, in an order in which every edge finds its ends."""
         await self._store_users(made)
         await self._store_wants(made)
-        await self._run(sql.DROP_SIMILAR, *_columns(2, map(self._ends, made.parted)))
+        await self._run(sql.DROP_SIMILAR, *columns_of(2, map(self._ends, made.parted)))
         similar = [(*self._ends(ends), edge.weight, edge.at) for ends, edge in made.similar.items()]
-        await self._run(sql.PUT_SIMILAR, *_columns(4, sorted(similar)))
+        await self._run(sql.PUT_SIMILAR, *columns_of(4, sorted(similar)))
         await self._store_campaigns(made)
         await self._store_engaged(made)
         await self._store_conversations(made)
         marks = sorted((self._users[key], at) for key, at in made.marks.items())
-        await self._run(sql.MARK, *_columns(2, marks))
+        await self._run(sql.MARK, *columns_of(2, marks))
         stirred = [(*key, at) for key, at in made.stirred.items()]
         if stirred:
-            await self._connection.execute(sql.STIR, *_columns(3, stirred), rules.STIRRED)
+            await self._connection.execute(sql.STIR, *columns_of(3, stirred), rules.STIRRED)
 
     async def _load_users(self, region: Region, reach: Reach) -> None:
         for tenant, user_id, no, *user in await self._found(sql.LOAD_USERS, reach.users):
@@ -88,7 +87,7 @@ class Storing:
             region.engaged[of[no], campaign_id] = engaged_of(times)
         wanted = [(self._users[key], one) for key, one in reach.conversations if key in self._users]
         whole = list(self._numbers(reach.conversations_of))
-        held = await self._all(sql.LOAD_CONVERSATIONS, *_columns(2, wanted))
+        held = await self._all(sql.LOAD_CONVERSATIONS, *columns_of(2, wanted))
         held += await self._all(sql.LOAD_CONVERSATIONS_OF, whole)
         users = {no: key for key, no in self._users.items()} if held else {}
         for no, conversation_id, *parts in held:
@@ -103,10 +102,10 @@ class Storing:
         await self._run(sql.REMOVE_USERS, [self._users[key] for key in made.gone])
         put = {**dict.fromkeys(made.named, User()), **made.users}
         rows = [tuple(user_row(key, put[key]).values())[1:] for key in sorted(put)]
-        for tenant, user_id, no in await self._all(sql.PUT_USERS, *_columns(8, rows)):
+        for tenant, user_id, no in await self._all(sql.PUT_USERS, *columns_of(8, rows)):
             self._users[tenant, user_id] = no
         buried = [(tombstone(key), at) for key, at in made.tombstones.items()]
-        await self._run(sql.PUT_TOMBSTONES, *_columns(2, sorted(buried)))
+        await self._run(sql.PUT_TOMBSTONES, *columns_of(2, sorted(buried)))
 
     async def _store_wants(self, made: Changes) -> None:
         await self._run(sql.DROP_WANTS, [self._users[key] for key in made.wants])
@@ -115,14 +114,14 @@ class Storing:
             for key, wishes in made.wants.items()
             for wish in wishes
         ]
-        await self._run(sql.PUT_WANTS, *_columns(5, rows))
+        await self._run(sql.PUT_WANTS, *columns_of(5, rows))
 
     async def _store_campaigns(self, made: Changes) -> None:
         rows = [
-            tuple(map(_storable, list(campaign_row(key, made.campaigns[key]).values())[1:]))
+            tuple(campaign_row(key, made.campaigns[key]).values())[1:]
             for key in sorted(made.campaigns)
         ]
-        for tenant, campaign_id, no in await self._all(sql.PUT_CAMPAIGNS, *_columns(6, rows)):
+        for tenant, campaign_id, no in await self._all(sql.PUT_CAMPAIGNS, *columns_of(6, rows)):
             self._campaigns[tenant, campaign_id] = no
         await self._run(sql.DROP_TARGETS, [self._campaigns[key] for key in made.targets])
         targets = [
@@ -130,36 +129,29 @@ class Storing:
             for key, intents in made.targets.items()
             for intent in intents
         ]
-        await self._run(sql.PUT_TARGETS, *_columns(3, targets))
+        await self._run(sql.PUT_TARGETS, *columns_of(3, targets))
 
     async def _store_engaged(self, made: Changes) -> None:
         left = [(self._users[user], self._campaigns[user[0], one]) for user, one in made.left]
-        await self._run(sql.DROP_ENGAGED, *_columns(2, left))
+        await self._run(sql.DROP_ENGAGED, *columns_of(2, left))
         engaged = [
             (self._users[user], self._campaigns[user[0], one], *edge.at, *edge.taken)
             for (user, one), edge in made.engaged.items()
         ]
-        await self._run(sql.PUT_ENGAGED, *_columns(10, engaged))
+        await self._run(sql.PUT_ENGAGED, *columns_of(10, engaged))
         shared = [(*key, by) for key, by in sorted(made.shared.items())]
-        await self._run(sql.ADD_SHARED, *_columns(4, shared))
+        await self._run(sql.ADD_SHARED, *columns_of(4, shared))
         fans = [(*key, by) for key, by in sorted(made.fans.items())]
-        await self._run(sql.ADD_FANS, *_columns(3, fans))
+        await self._run(sql.ADD_FANS, *columns_of(3, fans))
 
     async def _store_conversations(self, made: Changes) -> None:
         closed = [(self._users[user], one) for user, one in made.closed]
-        await self._run(sql.DROP_CONVERSATIONS, *_columns(2, closed))
+        await self._run(sql.DROP_CONVERSATIONS, *columns_of(2, closed))
         rows = [
-            (
-                self._users[user],
-                conversation_id,
-                one.taken_at,
-                one.event_id,
-                _storable(one.file),
-                one.line,
-            )
+            (self._users[user], conversation_id, one.taken_at, one.event_id, one.file, one.line)
             for (user, conversation_id), one in made.conversations.items()
         ]
-        await self._run(sql.PUT_CONVERSATIONS, *_columns(6, rows))
+        await self._run(sql.PUT_CONVERSATIONS, *columns_of(6, rows))
 
     def _ends(self, ends: Pair) -> tuple[int, int]:
         one, other = sorted((self._users[ends[0]], self._users[ends[1]]))
@@ -169,7 +161,7 @@ class Storing:
         return {self._users[key]: key for key in keys if key in self._users}
 
     async def _found(self, statement: str, keys: Collection[Key]) -> list[asyncpg.Record]:
-        return await self._all(statement, *_columns(2, keys))
+        return await self._all(statement, *columns_of(2, keys))
 
     async def _all(self, statement: str, *columns: list[Any]) -> list[asyncpg.Record]:
         return await self._connection.fetch(statement, *columns) if columns[0] else []
@@ -177,13 +169,3 @@ class Storing:
     async def _run(self, statement: str, *columns: list[Any]) -> None:
         if columns[0]:
             await self._connection.execute(statement, *columns)
-
-
-def _columns(number: int, rows: Any) -> Sequence[list[Any]]:
-    """Rows as columns."""
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(number)]
-
-
-def _storable(value: Any) -> Any:
-    """PostgreSQL's text cannot hold a NUL."""
-    return value.replace(NUL, REPLACEMENT) if isinstance(value, str) else value

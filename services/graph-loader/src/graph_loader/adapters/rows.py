@@ -21,6 +21,7 @@ from graph_loader.domain.models import (
 )
 
 Row = dict[str, Any]
+NUL, REPLACEMENT = "\x00", "\ufffd"
 
 
 def joined(*parts: str) -> str:
@@ -48,6 +49,17 @@ def edge_of(key: str) -> EdgeKey:
 def tombstone(key: Key) -> str:
     """What is left of a forgotten user: nothing that tells who it was."""
     return sha256(joined(*key).encode()).hexdigest()
+
+
+def storable(value: Any) -> Any:
+    """A text without the one character that PostgreSQL cannot hold; all else as it is."""
+    return value.replace(NUL, REPLACEMENT) if isinstance(value, str) else value
+
+
+def columns_of(number: int, rows: Iterable[Iterable[Any]]) -> list[list[Any]]:
+    """Rows as columns for PostgreSQL. Every text is made storable here, wherever it comes from."""
+    columns = [list(map(storable, column)) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(number)]
 
 
 def user_row(key: Key, user: User) -> Row:

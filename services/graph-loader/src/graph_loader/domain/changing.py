@@ -89,18 +89,18 @@ def offer(region: Region, key: Key, campaign: Campaign, now: int) -> None:
 
 
 def forget(region: Region, key: Key, forgotten_at: int, now: int) -> None:
-    """Remove what was taken in of a user before ``forgotten_at``, and let nothing older in."""
-    region.tombstones[key] = max(region.tombstones.get(key, 0), forgotten_at)
+    """Remove what was taken in of a user up to ``forgotten_at``, and let nothing older in."""
+    region.tombstones[key] = max(region.tombstones.get(key, forgotten_at), forgotten_at)
     if key not in region.said:
         return
     _mark_around(region, key, now)
     user = region.users.get(key, User())
-    gone = user.heard_at < forgotten_at
+    gone = user.heard_at <= forgotten_at
     _forget_edges(region, key, forgotten_at, gone=gone)
     if gone:
         del region.said[key]
         region.users.pop(key, None)
-    elif user.spoke_at < forgotten_at:
+    elif user.spoke_at <= forgotten_at:
         region.users[key] = User(heard_at=user.heard_at)
         region.said[key] = 0
 
@@ -108,7 +108,7 @@ def forget(region: Region, key: Key, forgotten_at: int, now: int) -> None:
 def _forget_edges(region: Region, key: Key, forgotten_at: int, *, gone: bool) -> None:
     for other in list(region.beside.get(key, ())):
         ends = pair(key, other)
-        if gone or region.similar[ends].at < forgotten_at:
+        if gone or region.similar[ends].at <= forgotten_at:
             region.part(ends)
     for edge, engaged in list(region.engaged.items()):
         if edge[0] == key:
@@ -118,12 +118,12 @@ def _forget_edges(region: Region, key: Key, forgotten_at: int, *, gone: bool) ->
             else:
                 region.engaged[edge] = kept
     for edge, conversation in list(region.conversations.items()):
-        if edge[0] == key and conversation.taken_at < forgotten_at:
+        if edge[0] == key and conversation.taken_at <= forgotten_at:
             del region.conversations[edge]
 
 
 def _taken_since(engaged: Engaged, since: int) -> Engaged:
-    kept = [taken >= since for taken in engaged.taken]
+    kept = [taken > since for taken in engaged.taken]
     return Engaged(
         Times(*(at if keep else 0 for at, keep in zip(engaged.at, kept, strict=True))),
         Times(*(at if keep else 0 for at, keep in zip(engaged.taken, kept, strict=True))),
@@ -167,7 +167,8 @@ def _mark_around(
 
 
 def _is_forgotten(region: Region, key: Key, taken_at: int) -> bool:
-    return taken_at < region.tombstones.get(key, 0)
+    forgotten_at = region.tombstones.get(key)
+    return forgotten_at is not None and taken_at <= forgotten_at
 
 
 def _heard(region: Region, key: Key, taken_at: int) -> None:

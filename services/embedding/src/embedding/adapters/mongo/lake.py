@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
@@ -39,6 +41,11 @@ from embedding.domain.states import UserState
 
 DATABASE = "lake"
 DUPLICATE = 11000
+SHOWN = 5
+"""So many failures of one write are told of."""
+# Unauthorized, AuthenticationFailed, AtlasError (both, where it is hosted), OutOfDiskSpace: nothing
+# is wrong with the record, and no other one will fare better until somebody has seen to it.
+_REFUSED = {13, 18, 8000, 14031}
 SECONDS = 5
 
 
@@ -65,6 +72,7 @@ class MongoLake:
         self._tombstones = self._database["tombstones"]
         self._answers = self._database["answers"]
         self._campaigns = self._database["campaigns"]
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Make the indexes. Raises Unavailable if the server cannot be reached."""
@@ -108,9 +116,11 @@ class MongoLake:
         return [state.user for state, base in states if await self._save_state(state, base)]
 
     async def drop_state(self, user: UserKey, version: int) -> bool:
-        with _translated():
-            await self._states.delete_one({"_id": user_name(user), "version": version})
-            return await self._states.find_one({"_id": user_name(user)}) is None
+        name = user_name(user)
+        async with self._turn(name):
+            with _translated():
+                await self._states.delete_one({"_id": name, "version": version})
+                return await self._states.find_one({"_id": name}) is None
 
     async def forget(self, user: UserKey, at: datetime) -> int:
         """The tombstone is there for others before anything goes."""
@@ -175,6 +185,17 @@ class MongoLake:
 
     async def _save_state(self, state: UserState, base: int) -> bool:
         document = state_out(state)
+        async with self._turn(document["_id"]):
+            return await self._put_state(document, base)
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        """Of the lanes of this process that write the state of one user.
+
+        MongoDB compares and sets. What only speaks its protocol may find and replace in two steps.
+        """
+        return self._turns.setdefault(name, asyncio.Lock())
+
+    async def _put_state(self, document: Document, base: int) -> bool:
         with _translated():
             if base == 0:
                 return await self._inserted(document)
@@ -208,8 +229,10 @@ class MongoLake:
             try:
                 await collection.insert_many(documents, ordered=False)
             except BulkWriteError as error:
-                failures = (error.details or {}).get("writeErrors", [])
-                if any(each["code"] != DUPLICATE for each in failures):
+                # Written, but perhaps not durable: the same again finds only duplicates then.
+                if _details(error, "writeConcernErrors"):
+                    raise Unavailable(f"MongoDB: not confirmed: {_said(error)}") from error
+                if any(each["code"] != DUPLICATE for each in _details(error, "writeErrors")):
                     raise
 
     async def _all(
@@ -230,8 +253,29 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (AutoReconnect, ConnectionFailure, WriteConcernError) as error:
-        raise Unavailable(f"MongoDB: {type(error).__name__}: {error}") from error
+        raise Unavailable(f"MongoDB: {_said(error)}") from error
     except DuplicateKeyError:
         raise
     except PyMongoError as error:
-        raise Transient(f"MongoDB: {type(error).__name__}: {error}") from error
+        kind = Unavailable if _codes(error) & _REFUSED else Transient
+        raise kind(f"MongoDB: {_said(error)}") from error
+
+
+def _codes(error: PyMongoError) -> set[Any]:
+    """What the server says is the matter, with a write of many documents for each of them."""
+    each = [item.get("code") for item in _details(error, "writeErrors")]
+    return {getattr(error, "code", None), *each}
+
+
+def _said(error: PyMongoError) -> str:
+    """What is the matter. Of a write of many documents the driver would quote the documents."""
+    told: list[Any] = [error]
+    if isinstance(error, BulkWriteError):
+        parts = [*_details(error, "writeConcernErrors"), *_details(error, "writeErrors")]
+        told = [f"{item.get('code')} {item.get('errmsg')}" for item in parts]
+    return f"{type(error).__name__}: {'; '.join(map(str, told[:SHOWN]))}"
+
+
+def _details(error: PyMongoError, name: str) -> Sequence[Document]:
+    details: Document = getattr(error, "details", None) or {}
+    return details.get(name) or ()
