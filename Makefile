@@ -48,7 +48,7 @@ images: ## Build the image of every service (BUILD="--network host": options)
 .PHONY: test unit check lint types imports contracts chaos sweep
 test: check unit ## Everything that CI runs
 
-unit: setup server-tools ## All tests, two at a time
+unit: setup server-tools servers ## All tests, two at a time
 	PATH="$$PATH:$(PROMETHEUS)/usr/bin:$(KCAT)/bin" $(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
 
 check: lint types imports contracts ## Style, types, dependency rules, generated files
@@ -197,6 +197,11 @@ server-tools:
 		printf '#!/bin/sh\nLD_LIBRARY_PATH=$$(echo %s/usr/lib/*-linux-gnu) exec %s/usr/bin/kcat "$$@"\n' \
 			$(KCAT) $(KCAT) > bin/kcat && chmod +x bin/kcat; } || \
 		echo "No kcat can be had here: its example is not tested."
+
+.PHONY: servers
+servers: setup
+	@$(BIN)/python -m devkit.servers
+	@$(BIN)/python -m tests.deploy.kustomize
 
 .PHONY: tools
 tools:

@@ -6,14 +6,16 @@ import pytest
 from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
-# How long an example takes, or making it, says what else the machine does: it fails no test.
-settings.register_profile(
-    "untimed",
-    settings(),
-    deadline=None,
-    suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow],
-)
-settings.load_profile("untimed")
+# How long an example takes, or making it, says what else the machine does: it fails no test. What
+# is tried follows from the test, so that a change is judged by itself alone; other things each time
+# tries --hypothesis-profile=exploring.
+_UNTIMED = {
+    "deadline": None,
+    "suppress_health_check": [*settings().suppress_health_check, HealthCheck.too_slow],
+}
+settings.register_profile("exploring", settings(), **_UNTIMED)
+settings.register_profile("repeatable", settings(), derandomize=True, database=None, **_UNTIMED)
+settings.load_profile("repeatable")
 
 pytest_plugins = ("devkit.pytest_stores", "devkit.pytest_tls")
 

@@ -60,3 +60,8 @@ def _install(binary: Path) -> bool:
         (folder / "kustomize").replace(binary)
     shutil.rmtree(folder, ignore_errors=True)
     return done.returncode == 0
+
+
+if __name__ == "__main__":
+    if _command() is None:
+        print("No kustomize can be had here: tests of the manifests are skipped.")

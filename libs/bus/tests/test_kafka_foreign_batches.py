@@ -73,7 +73,7 @@ def test_blocks_of_java_are_read_and_bounded_together() -> None:
 
 @pytest_asyncio.fixture
 async def log(server: KafkaServer) -> AsyncIterator[KafkaLog]:
-    opened = KafkaLog(server.bootstrap_servers)
+    opened = KafkaLog(server.bootstrap_servers, timeout=60)
     yield opened
     await opened.close()
 

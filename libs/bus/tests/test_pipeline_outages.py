@@ -310,9 +310,10 @@ async def test_a_relay_outlives_what_passes(
 
 @pytest.mark.asyncio
 async def test_a_relay_whose_lock_is_gone_stops_publishing(
-    log: LocalLog, postgres_kit: PostgresKit
+    log: LocalLog, postgres_kit: PostgresKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection died between two rounds, another process has the lock: it stands by."""
+    monkeypatch.setattr("bus.relay.MEASURE_SECONDS", 3600.0)  # the meter would connect anew first
     first, second = postgres_kit.outbox, (await _another(postgres_kit)).outbox
     relay = Relay(GROUP, first, log)
     await relay.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,15 +20,21 @@ from services.embedding.tests.lake_kit import message, mongo_url
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Drivers go on trying where a certificate is wrong."""
-    monkeypatch.setattr("embedding.adapters.mongo.lake.SECONDS", 1)
-    monkeypatch.setattr("embedding.adapters.milvus.index.SECONDS", 1.0)
+    with monkeypatch.context() as short:
+        short.setattr("embedding.adapters.mongo.lake.SECONDS", 3)
+        short.setattr("embedding.adapters.milvus.index.SECONDS", 1.0)
+        yield
 
 
 async def test_mongo(
-    certificate: Certificate, authority: Authority, stranger: Authority, tmp_path: Path, short: None
+    certificate: Certificate,
+    authority: Authority,
+    stranger: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with mongo_url(None, tmp_path) as plain:
         port = urlsplit(plain).port
@@ -41,14 +49,19 @@ async def test_mongo(
             await lake.close()
             named = trusted.replace("127.0.0.1", "localhost")
             for wrong in (url, f"{url}&tlsCAFile={stranger.file}", named):
-                refused = MongoLake(wrong)
+                with impatient(monkeypatch):
+                    refused = MongoLake(wrong)
                 with pytest.raises(Unavailable, match=r"(?i)certificate"):
                     await refused.open()
                 await refused.close()
 
 
 async def test_milvus(
-    certificate: Certificate, authority: Authority, stranger: Authority, tmp_path: Path, short: None
+    certificate: Certificate,
+    authority: Authority,
+    stranger: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with MilvusLiteServer.start(tmp_path / "milvus") as server:
         port = urlsplit(server.url).port
@@ -60,7 +73,7 @@ async def test_milvus(
                 (url, stranger.file),
                 (url.replace("127.0.0.1", "localhost"), authority.file),
             ]:
-                with pytest.raises(Unavailable):
+                with impatient(monkeypatch), pytest.raises(Unavailable):
                     await MilvusVectorIndex(wrong, "m@1", 384, ca_file=ca_file).open()
             index = MilvusVectorIndex(url, "m@1", 384, token="root:Milvus", ca_file=authority.file)
             await index.open()

@@ -16,6 +16,7 @@ from runtime import crash
 from runtime.deadline import Deadline
 
 pytestmark = pytest.mark.asyncio
+PATIENCE = 60.0
 
 
 class Slow:
@@ -36,6 +37,20 @@ class Slow:
 
     def says(self, text: str) -> bool:
         return text != "☕"
+
+
+class Held(Slow):
+    """Takes until it is let go with the text "a"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.go_on = threading.Event(), threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if "a" in texts:
+            self.inside.set()
+            assert self.go_on.wait(PATIENCE)
+        return super().embed(texts)
 
 
 async def test_every_text_gets_its_own_vector_in_its_place() -> None:
@@ -90,25 +105,24 @@ async def test_texts_go_through_the_model_together_but_not_too_many() -> None:
 
 
 async def test_the_loop_goes_on_while_the_model_works() -> None:
-    lane = Lanes("m@1", lambda: Slow(0.3)).lane("x")
+    held = Held()
+    lane = Lanes("m@1", lambda: held).lane("x")
     work = asyncio.create_task(lane.embed("message", ["a"]))
-    longest = 0.0
-    while not work.done():
-        begun = time.monotonic()
-        await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - begun)
-    assert longest < 0.2
+    assert await asyncio.to_thread(held.inside.wait, PATIENCE)
+    assert not work.done()  # on the loop itself it would have been waited for
+    held.go_on.set()
+    await work
 
 
 async def test_a_busy_lane_keeps_no_other_waiting() -> None:
-    slow = Slow(1.0)
-    lanes = Lanes("m@1", lambda: slow)
+    held = Held()
+    lanes = Lanes("m@1", lambda: held)
     busy, free = lanes.lane("answers", idle=True), lanes.lane("searches")
     work = asyncio.create_task(busy.embed("answer", ["a"]))
-    await asyncio.sleep(0.05)
-    slow.seconds = 0.0
+    assert await asyncio.to_thread(held.inside.wait, PATIENCE)
     await free.embed("query", ["q"])
     assert not work.done()
+    held.go_on.set()
     await work
 
 
@@ -125,23 +139,23 @@ async def test_an_idle_lane_works_when_nobody_else_wants_to() -> None:
 
 
 async def test_the_model_is_loaded_once_in_the_background() -> None:
-    loads: list[float] = []
+    loads: list[Slow] = []
+    go_on = threading.Event()
 
     def load() -> Slow:
-        loads.append(time.monotonic())
-        time.sleep(0.2)
-        return Slow()
+        loads.append(Slow())
+        assert go_on.wait(PATIENCE)
+        return loads[0]
 
     lanes = Lanes("m@1", load)
     one, other = lanes.lane("a"), lanes.lane("b")
-    begun = time.monotonic()
     await lanes.start()
-    assert time.monotonic() - begun < 0.1
-    assert not await lanes.ready()
+    assert not await lanes.ready()  # nor has the start waited for it
+    go_on.set()
     await asyncio.gather(one.embed("message", ["a"]), other.embed("message", ["b"]))
     assert await lanes.ready()
     assert len(loads) == 1
-    await lanes.stop(Deadline(1))
+    await lanes.stop(Deadline(PATIENCE))
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_process() -> None:
@@ -154,7 +168,7 @@ async def test_a_model_that_cannot_be_loaded_ends_the_process() -> None:
         await lanes.start()
         with pytest.raises(RuntimeError, match="no weights"):
             await lanes.lane("a").embed("message", ["a"])
-        await lanes.stop(Deadline(1))
+        await lanes.stop(Deadline(PATIENCE))
     assert died == ["embedding model"]
 
 

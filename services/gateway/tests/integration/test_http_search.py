@@ -95,7 +95,7 @@ async def listening(one: Replica) -> AsyncIterator[Service]:
 
 
 async def search(api: Api, q: str = "what it costs", **params: Any) -> Response:
-    return await api.call("GET", "/v1/search", params={"q": q, **params})
+    return await api.call("GET", "/v1/search", params={"q": q, "wait": 30, **params})
 
 
 async def test_an_answer_is_shown_to_who_asked(one: Replica) -> None:

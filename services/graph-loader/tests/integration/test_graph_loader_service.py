@@ -23,7 +23,7 @@ from graph_loader.settings import Settings
 from runtime.deadline import Deadline
 
 pytestmark = pytest.mark.asyncio
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 async def started(dsn: str, log: Log) -> Service:

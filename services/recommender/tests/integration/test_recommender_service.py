@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from contracts.topics import RECOMMENDATION_CHANGED
 from devkit.conformance.polling import read_all, send
 from devkit.embedded import EmbeddedRedis
 from devkit.tenants import announce
-from recommender import rebuilding
+from recommender import app, rebuilding
 from recommender.app import NAME, SERVICE, build
 from recommender.domain.models import Engagement, Kind
 from recommender.domain.ports import SWEEP, UserKey
@@ -33,10 +34,24 @@ from recommender.domain.rules import digest, rank
 from recommender.recommending import NewList
 from recommender.settings import Settings
 from runtime import crash
+from runtime.clock import SystemClock
 from runtime.deadline import Deadline
 from services.recommender.tests.kits import Kit, affinity, campaign, engagement, until
 
 pytestmark = pytest.mark.asyncio
+_BEHIND = datetime.now(UTC) - datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+
+class DayOfTheExamples(SystemClock):
+    """Runs as time does, on a day on which the campaigns of the golden examples do too."""
+
+    def now(self) -> datetime:
+        return super().now() - _BEHIND
+
+
+@pytest.fixture(autouse=True)
+def day_of_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "SystemClock", DayOfTheExamples)
 
 
 @pytest_asyncio.fixture

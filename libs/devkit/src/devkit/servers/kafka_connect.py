@@ -24,7 +24,7 @@ def connect_worker(
         ServerUnavailable: Java or Maven is missing, or the registry did not deliver.
     """
     require_java()
-    jars = Jars("Kafka Connect", "connect", KAFKA_VERSION, 36).path()
+    jars = connect_jars()
     output = folder / "connect.out"
     command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", MAIN]
     with output.open("wb") as written:
@@ -40,3 +40,8 @@ def connect_worker(
     finally:
         process.kill()
         process.wait()
+
+
+def connect_jars() -> Path:
+    """The directory with the worker's jars. Raises ServerUnavailable."""
+    return Jars("Kafka Connect", "connect", KAFKA_VERSION, 36).path()
