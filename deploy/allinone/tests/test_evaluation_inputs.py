@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from allinone.evaluation.cases import BadFile, Case, Offer, read_cases, read_offers
-from allinone.evaluation.metrics import by_popularity, hit, lift, ndcg, scores
+from allinone.evaluation.cases import Case, Offer, read_cases, read_offers
+from allinone.evaluation.metrics import (
+    RESAMPLES,
+    SEED,
+    SLICE,
+    by_popularity,
+    hit,
+    lift,
+    ndcg,
+    scores,
+)
+from allinone.json_files import BadFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +77,66 @@ def test_a_bad_campaign_is_named(tmp_path: Path, text: str, name: str, said: str
         read_offers(written(tmp_path, text, name))
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"user_id": 5, "text": "x"}', ":2: user_id"),
+        (f'{{"user_id": "{"a" * 201}", "text": "x"}}', ":2: user_id: an id has 1 to 200"),
+        ('{"user_id": "a", "text": "x", "engaged": [" b"]}', ":2: engaged: an id"),
+        ('{"user_id": "a", "text": "x", "known_likes": [null]}', ":2: known_likes: an id"),
+        ('{"user_id": "a", "utterances": [7]}', ":2: what was said"),
+        (r'{"user_id": "a", "text": "\ud800"}', ":2: what was said"),
+        (f'{{"user_id": "a", "text": "{"x" * 1_000_001}"}}', ":2: what was said: .*1000000"),
+    ],
+)
+def test_what_the_platform_does_not_take_is_told_by_file_and_line(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    with pytest.raises(BadFile, match=rf"file\.jsonl{said}"):
+        read_cases(written(tmp_path, f"\n{line}\n"), "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        (f'{{"id": "{"a" * 201}"}}', "c.jsonl", ":1: id: an id"),
+        ('{"id": true}', "c.jsonl", ":1: id: an id"),
+        ('[{"id": 1}, {"id": 2, "intents": [" "]}]', "c.json", r"\[1\]: intents"),
+        ('{"id": 1, "intents": {}}', "c.jsonl", ":1: intents is not a list"),
+        (f"id,title\n1,A\n2,{'x' * 200_000}\n", "c.csv", ":3: not CSV"),
+    ],
+)
+def test_a_campaign_that_the_platform_does_not_take_is_told(
+    tmp_path: Path, text: str, name: str, said: str
+) -> None:
+    with pytest.raises(BadFile, match=said):
+        read_offers(written(tmp_path, text, name))
+
+
+def test_files_as_editors_leave_them_are_read(tmp_path: Path) -> None:
+    assert read_offers(written(tmp_path, "\ufeffid,title\n0,Zero\n", "c.csv")) == [
+        Offer("0", "Zero")
+    ]
+    assert read_offers(written(tmp_path, '\ufeff[{"id": 0}]', "c.json")) == [Offer("0", "0")]
+    table = "id,campaign_id,intents\n7,,buy; sell\n"
+    assert read_offers(written(tmp_path, table, "c.csv")) == [
+        Offer("7", "7", intents=("buy", "sell"))
+    ]
+    [case] = read_cases(written(tmp_path, '\ufeff{"user_id": "a", "text": "x"}\r\n'), "test")
+    assert case == Case("test-1-a", ("x",), (), ())
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes(b'{"user_id": "a", "text": "x"}\n{"user_id": "\xe9"}\n')
+    with pytest.raises(BadFile, match=r"latin\.jsonl:2: not UTF-8"):
+        read_cases(latin, "test")
+
+
+def test_people_of_the_longest_ids_stay_apart(tmp_path: Path) -> None:
+    line = f'{{"user_id": "{"a" * 200}", "text": "x"}}\n'
+    first, second = read_cases(written(tmp_path, 2 * line), "train")
+    assert first.person != second.person
+    assert len(first.person) == len(second.person) == 200
+
+
 def test_hit_and_ndcg_by_hand() -> None:
     ranking = ["a", "b", "c", "d", "e", "f"]
     assert hit(ranking, {"e"}) == 1.0
@@ -97,6 +168,25 @@ def test_lift_holds_zero_for_equals_and_not_for_a_clear_difference() -> None:
     assert lift(np.ones(50), np.zeros(50)).low == 1.0
     clear = lift(np.maximum(coin, np.roll(coin, 1)), coin)
     assert clear.low > 0
+
+
+@pytest.mark.parametrize("people", [3, SLICE // RESAMPLES + 1, 2 * SLICE // RESAMPLES + 7])
+def test_lift_of_many_people_is_that_of_all_draws_at_once(people: int) -> None:
+    ours = np.random.default_rng(people).random(people)
+    draws = np.random.default_rng(SEED).integers(0, people, (RESAMPLES, people))
+    low, high = np.quantile(ours[draws].mean(axis=1), (0.025, 0.975))
+    found = lift(ours, np.zeros(people))
+    assert (found.low, found.high) == (low, high)
+
+
+def test_lift_of_very_many_people_needs_little_memory() -> None:
+    many = np.ones(20_000)
+    tracemalloc.start()
+    try:
+        lift(many, many)
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_popularity_leaves_out_what_a_person_knows() -> None:

@@ -15,6 +15,7 @@ from mention_analyzer.domain.models import Analysis, Answer, Brand, CaseRule, So
 from mention_analyzer.domain.rules import analyze
 
 from allinone.cli.shell import clear_errors
+from allinone.json_files import read_json
 
 Json = dict[str, Any]
 _ID = UUID(int=0)
@@ -38,7 +39,7 @@ def detect(
     is 1 at the end. As long as no brand says which are "own", all of them are.
     """
     with clear_errors():
-        wanted = read_brands(json.loads(brands.read_text(encoding="utf-8")))
+        wanted = read_brands(read_json(brands))
         failed = False
         for result in detected(sys.stdin.buffer, wanted):
             failed = failed or "error" in result

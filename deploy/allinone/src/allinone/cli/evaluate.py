@@ -24,10 +24,17 @@ Lines = "JSON lines: user_id, text or utterances, engaged, and if known known_li
 
 @app.command()
 def recommendations(
-    train: Annotated[Path, typer.Option(help=f"people to learn from; {Lines}", exists=True)],
-    test: Annotated[Path, typer.Option(help="people to be judged; the same", exists=True)],
+    train: Annotated[
+        Path, typer.Option(help=f"people to learn from; {Lines}", exists=True, dir_okay=False)
+    ],
+    test: Annotated[
+        Path, typer.Option(help="people to be judged; the same", exists=True, dir_okay=False)
+    ],
     campaigns: Annotated[
-        Path, typer.Option(help="JSON list, JSON lines or CSV with id and title", exists=True)
+        Path,
+        typer.Option(
+            help="JSON list, JSON lines or CSV with id and title", exists=True, dir_okay=False
+        ),
     ],
     least: Annotated[
         int, typer.Option(min=1, help="people who engaged with a campaign for it to be a candidate")

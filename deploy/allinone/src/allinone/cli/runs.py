@@ -12,6 +12,7 @@ from allinone.cli.following import to_end
 from allinone.cli.report import run_line, show
 from allinone.cli.shell import clear_errors, out
 from allinone.client import Api, ClientError
+from allinone.json_files import read_object, read_text
 
 app = typer.Typer(help="Visibility runs and imports.", no_args_is_help=True)
 RUNS = "/v1/visibility/runs"
@@ -23,12 +24,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 @app.command()
 def start(
     prompt: Annotated[list[str] | None, typer.Option(help="a question; repeat for more")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="file with a question a line")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="file with a question a line", exists=True, dir_okay=False)
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help="provider/model; repeat")] = None,
     brand: Annotated[list[str] | None, typer.Option(help="a name; else all yours")] = None,
     samples: Annotated[int, typer.Option(help="times each model gets each question")] = 5,
     budget: Annotated[str | None, typer.Option(help="USD for all calls together")] = None,
-    file: Annotated[Path | None, typer.Option(help="the whole request as JSON instead")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="the whole request as JSON instead", exists=True, dir_okay=False),
+    ] = None,
     *,
     watch: Annotated[bool, typer.Option(help="follow it and show its report")] = False,
 ) -> None:
@@ -99,7 +105,9 @@ def reanalyse(
 @app.command()
 def export(
     run_id: RunId,
-    to: Annotated[Path, typer.Option(help="file to write; its ending is the format")],
+    to: Annotated[
+        Path, typer.Option(help="file to write; its ending is the format", dir_okay=False)
+    ],
     revision: Revision = None,
 ) -> None:
     """Write all answers with what was found in them to a .csv, .json or .parquet file."""
@@ -127,10 +135,10 @@ def _request(
     file: Path | None,
 ) -> dict[str, Any]:
     if file is not None:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        return read_object(file)
     questions = list(prompt or ())
     if prompts is not None:
-        lines = prompts.read_text(encoding="utf-8").splitlines()
+        lines = read_text(prompts).splitlines()
         questions += [line for line in lines if line.strip()]
     if not questions or not model:
         raise ClientError("name at least one --prompt (or --prompts FILE) and one --model")

@@ -17,7 +17,9 @@ CONVERSATIONS, ENGAGEMENTS, OFFERS = "conversations.jsonl", "engagements.jsonl",
 
 @app.command()
 def marketing(
-    folder: Annotated[Path, typer.Argument(help="where to write; made if it is missing")],
+    folder: Annotated[
+        Path, typer.Argument(help="where to write; made if it is missing", file_okay=False)
+    ],
     users: Annotated[int, typer.Option(min=1, help="how many people")] = 300,
     seed: Annotated[int, typer.Option(help="the same seed draws the same people")] = 1,
 ) -> None:

@@ -21,7 +21,7 @@ def clear_errors() -> Iterator[None]:
         status, message = _told(error)
         if not status:
             raise
-        err.print(f"limelight: {message}", markup=False, style="red")
+        err.print(f"limelight: {message}", markup=False, style="red", soft_wrap=True)
         raise typer.Exit(status) from None
 
 
@@ -44,4 +44,15 @@ def _told(error: BaseException) -> tuple[int, str]:
         return 0, ""
     if isinstance(error, BadSettings):
         return 2, error.message
+    if isinstance(error, OSError) and not isinstance(error, expected):
+        return _told_of_system(error)
     return (1, str(error)) if isinstance(error, expected) else (0, "")
+
+
+def _told_of_system(error: OSError) -> tuple[int, str]:
+    """A file or an address that cannot be used. A reader that has gone is no error of ours."""
+    if error.strerror is None or isinstance(error, BrokenPipeError):
+        return 0, ""
+    if error.filename is None:
+        return 1, error.strerror
+    return 1, f"{error.filename} cannot be used: {error.strerror}"

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 TOP = 5
 RESAMPLES = 5000
 SEED = 20260101
+SLICE = 1_000_000
+"""Draws at a time."""
 Ranking = Sequence[str]
 
 
@@ -68,10 +70,20 @@ def lift(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval:
     same figures give the same interval.
     """
     difference = ours - theirs
-    draws = np.random.default_rng(SEED).integers(0, len(difference), (RESAMPLES, len(difference)))
-    means = difference[draws].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    low, high = np.quantile(_resampled(difference), (0.025, 0.975))
     return Interval(float(difference.mean()), float(low), float(high))
+
+
+def _resampled(difference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each resample. Drawn in slices: of many people not all fit into memory."""
+    draws, people = np.random.default_rng(SEED), len(difference)
+    rows = max(1, SLICE // people)
+    return np.concatenate(
+        [
+            difference[draws.integers(0, people, (min(rows, RESAMPLES - begun), people))].mean(1)
+            for begun in range(0, RESAMPLES, rows)
+        ]
+    )
 
 
 def by_popularity(counts: Mapping[str, int], exclude: Sequence[Collection[str]]) -> list[Ranking]:

@@ -7,9 +7,10 @@ production; stores are their twins in memory, which pass the same suites as the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from bus.codec import Delivered, Emit
@@ -17,7 +18,6 @@ from bus.record import Record
 from contracts.envelope import Envelope
 from contracts.events.base import Event
 from contracts.events.marketing import (
-    CampaignChanged,
     ConversationMessage,
     ConversationRecorded,
     EngagementKind,
@@ -54,18 +54,23 @@ from graph_loader.domain.rules import WEIGHTS, Weights
 from graph_loader.translation import affinity_changed
 from recommender import handlers as ranking
 from recommender.adapters.memory import MemoryStore
+from recommender.domain.models import Ranking
 from recommender.domain.policy import Policy
+from recommender.domain.rules import popular
+from recommender.domain.standings import standings
 from recommender.recommending import Recommender
 from runtime import algebra
 from runtime.clock import HeldClock
 from runtime.deadline import Deadline
 from runtime.ids import new_id
 
-from allinone.evaluation.cases import Case, Offer
+from allinone.evaluation.cases import ID_CHARACTERS, Case, Offer, campaign_event
 
 algebra.one_thread()
 TENANT = "evaluation"
 BATCH = 100
+MESSAGES = 1000
+"""Of one event; what somebody said beyond them comes as another part of the conversation."""
 MONTH = timedelta(days=30)
 E = TypeVar("E", bound=Event)
 Handle = Callable[[Sequence[Delivered[Any]]], Awaitable[Sequence[Emit]]]
@@ -89,7 +94,7 @@ class Platform:
         self._lanes = Lanes(minilm.MODEL, partial(minilm.load, 1))
         self._parts = _parts(self._lanes, knobs, self._clock)
         self._graph = MemoryGraph()
-        store = MemoryStore(self._clock, knobs.policy, timedelta(seconds=0.5))
+        self._store = store = MemoryStore(self._clock, knobs.policy, timedelta(seconds=0.5))
         recommender = Recommender(store, store, knobs.policy, self._clock)
         self._desk = ranking.Desk(store, store, recommender, knobs.policy, self._clock)
 
@@ -104,7 +109,7 @@ class Platform:
     async def offer(self, offers: Iterable[Offer]) -> None:
         """Make campaigns. What people engaged with besides tells of them, but is never shown."""
         now = self._clock.now()
-        changes = [_campaign(one, now) for one in offers]
+        changes = [campaign_event(one, now) for one in offers]
         for batch in _batches(_delivered(CAMPAIGN_CHANGED, changes, now)):
             embedded = await embed_campaigns(batch, self._parts)
             await graph.on_campaigns_changed(batch, self._graph, self._clock)
@@ -129,7 +134,8 @@ class Platform:
     async def recommend(self, case: Case) -> list[str]:
         """The campaigns for one more person, the best first; they are forgotten afterwards.
 
-        Of what they engaged with only the ``known`` part is told.
+        Of what they engaged with only the ``known`` part is told. Whoever has no list of their own
+        is shown what is popular, as in production.
         """
         self._clock.advance(1)
         now = self._clock.now()
@@ -143,7 +149,16 @@ class Platform:
         lists = [emit.event for emit in emits if isinstance(emit.event, RecommendationChanged)]
         await self._forget(case.person)
         last = max(lists, key=lambda one: one.version, default=None)
-        return [] if last is None else [item.campaign_id for item in last.items]
+        shown = last if last is not None else await self._popular()
+        return [item.campaign_id for item in shown.items]
+
+    async def _popular(self) -> Ranking:
+        """The popular list as it would be made now; nothing of it is kept."""
+        counted = (await self._store.counted([TENANT]))[TENANT]
+        catalog = (await self._store.catalogs([TENANT]))[TENANT]
+        now, policy = self._clock.now(), self._knobs.policy
+        of = standings(catalog.campaigns, counted.tallies, now, policy)
+        return popular(replace(catalog, standings=of), now, policy)
 
     async def _hear(self, batch: Sequence[Delivered[Any]]) -> Sequence[Emit]:
         embedded = await embed_conversations(batch, self._parts)
@@ -199,21 +214,16 @@ def _parts(lanes: Lanes, knobs: Knobs, clock: HeldClock) -> Parts:
     )
 
 
-def _campaign(offer: Offer, now: datetime) -> CampaignChanged:
-    return CampaignChanged(
-        campaign_id=offer.campaign_id,
-        title=offer.title[:300],
-        text=offer.text[:20_000],
-        intents=offer.intents,
-        changed_at=now,
-    )
-
-
 def _talks(case: Case, now: datetime) -> list[ConversationRecorded]:
     messages = tuple(ConversationMessage(text=text, sent_at=now) for text in case.texts)
-    if not messages:
-        return []
-    return [ConversationRecorded(conversation_id="said", user_id=case.person, messages=messages)]
+    return [
+        ConversationRecorded(
+            conversation_id="said",
+            user_id=case.person,
+            messages=messages[begun : begun + MESSAGES],
+        )
+        for begun in range(0, len(messages), MESSAGES)
+    ]
 
 
 def _deeds(
@@ -221,7 +231,7 @@ def _deeds(
 ) -> list[EngagementRecorded]:
     return [
         EngagementRecorded(
-            engagement_id=f"{case.person}/{one}/{kind}",
+            engagement_id=_engagement_id(f"{case.person}/{one}/{kind}"),
             user_id=case.person,
             campaign_id=one,
             kind=kind,
@@ -229,6 +239,11 @@ def _deeds(
         )
         for one in ids
     ]
+
+
+def _engagement_id(told: str) -> str:
+    """Two ids together may be too long for a third."""
+    return told if len(told) <= ID_CHARACTERS else sha256(told.encode()).hexdigest()
 
 
 def _delivered(topic: Topic[E], events: Sequence[E], at: datetime) -> list[Delivered[E]]:
