@@ -23,7 +23,7 @@ from bus.lag import lag_meter
 from bus.outbox import Outbox
 from bus.port import Log
 from bus.pruning import inbox_retention, pruner
-from bus.publishing import Publisher, PublishingApply, Reaction
+from bus.publishing import Published, Publisher, PublishingApply, Reaction
 from bus.relay import Relay
 from bus.replay import Replays
 from bus.retry import RetryPolicy
@@ -105,6 +105,7 @@ async def publishing(
     clock: Clock | None = None,
     policy: RetryPolicy | None = None,
     tenants: TenantDirectory | None = None,
+    published: Published | None = None,
 ) -> Service:
     """A service whose effects may be applied again, and which publishes before it commits (R4)."""
     clock = clock or SystemClock()
@@ -117,14 +118,14 @@ async def publishing(
             log=log,
             group=name,
             intake=Intake([reaction.topic for reaction in lane.reactions], known),
-            apply=PublishingApply(name, lane.reactions, publisher, clock),
+            apply=PublishingApply(name, lane.reactions, publisher, clock, published),
             dead_letters=dead_letters,
             policy=policy,
             max_records=lane.batch,
         )
         for lane in lanes
     }
-    apply = PublishingApply(name, every, publisher, clock)
+    apply = PublishingApply(name, every, publisher, clock, published)
     replays = Replays(log, name, topics, apply, dead_letters, known)
     parts: list[Component] = [
         publisher,

@@ -31,6 +31,8 @@ from bus.outbox import OutboxRow, derive, originate
 from bus.port import Log, Producer
 
 E = TypeVar("E", bound=Event)
+Published = Callable[[Sequence[Emit]], Awaitable[None]]
+"""Told what the log has acknowledged, before the offsets are committed; may be told again."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,15 @@ class PublishingApply:
     """Runs the handlers of a service and publishes what they return."""
 
     def __init__(
-        self, service: str, reactions: Sequence[Reaction[Any]], publisher: Publisher, clock: Clock
+        self,
+        service: str,
+        reactions: Sequence[Reaction[Any]],
+        publisher: Publisher,
+        clock: Clock,
+        published: Published | None = None,
     ) -> None:
         self._service = service
+        self._published = published
         self._handlers = {item.topic.name: item.handle for item in reactions}
         self._publisher = publisher
         self._clock = clock
@@ -112,6 +120,8 @@ class PublishingApply:
             hit("consumer-before-publish")
             await self._publisher.send(derive(emits, self._service, self._clock.now(), traces))
             hit("consumer-after-publish")
+            if self._published is not None and emits:
+                await self._published(emits)
         count_processed(self._service, batch, batch, self._clock.now())
 
     async def _handle(self, batch: Batch[Event]) -> list[Emit]:

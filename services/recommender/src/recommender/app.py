@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from bus.apply import Batch
@@ -40,6 +41,7 @@ from recommender.handlers import (
     on_campaigns_changed,
     on_campaigns_embedded,
     on_engagements_recorded,
+    on_published,
     on_users_forgotten,
 )
 from recommender.rebuilding import Rebuild, loss_watch
@@ -64,14 +66,15 @@ async def build(settings: Settings, log: Log) -> Service:
     agenda = RedisAgenda(redis, clock)
     recommender = Recommender(people, offers, policy, clock)
     publisher = Publisher(NAME, log, clock)
-    lanes = _lanes(Desk(people, offers, recommender, policy, clock))
+    desk = Desk(people, offers, recommender, policy, clock)
     service = await publishing(
         NAME,
         log,
         publisher,
-        lanes,
+        _lanes(desk),
         clock=clock,
         policy=RetryPolicy(halt_ratio=settings.dead_letter_ratio),
+        published=partial(on_published, desk=desk),
     )
     users = max(1, round(settings.refresh_per_second * TURN_SECONDS))
     rebuild = Rebuild(log, NAME, SERVICE.subscriptions, RedisLayout(redis))

@@ -19,6 +19,8 @@ from contracts.events.marketing import (
     CampaignChanged,
     CampaignEmbedded,
     EngagementRecorded,
+    PopularCampaignsChanged,
+    RecommendationChanged,
     UserForgotten,
 )
 from contracts.topics import POPULAR_CAMPAIGNS_CHANGED, RECOMMENDATION_CHANGED
@@ -98,6 +100,20 @@ async def on_users_forgotten(batch: Batch[UserForgotten], desk: Desk) -> Sequenc
         event = translation.forgotten(user[1], versions[user], desk.clock.now())
         emits.append(item.emit(RECOMMENDATION_CHANGED, event))
     return emits
+
+
+async def on_published(emits: Sequence[Emit], desk: Desk) -> None:
+    """The log has what the handlers returned: see whether something newer came out before it."""
+    users: dict[UserKey, int] = {}
+    tenants: dict[str, int] = {}
+    for emit in emits:
+        tenant_id, event = emit.cause.tenant_id, emit.event
+        if isinstance(event, RecommendationChanged):
+            users[tenant_id, event.user_id] = event.version
+        elif isinstance(event, PopularCampaignsChanged):
+            tenants[tenant_id] = event.version
+    await desk.people.published(users)
+    await desk.offers.popular_published(tenants)
 
 
 async def _ranked(

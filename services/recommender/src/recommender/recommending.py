@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -48,15 +48,29 @@ class NewList:
 
 
 @dataclass(frozen=True, slots=True)
+class ListEnd:
+    """That a user's list has ended, as they are forgotten; to be published once more."""
+
+    user: UserKey
+    version: int
+    as_of: datetime
+    owed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NewPopular:
     """A tenant's popular list that is to be published."""
 
     tenant_id: str
-    version: int
     ranking: Ranking
     as_of: datetime
     draft: PopularDraft
-    revision: int
+    saved: Saved
+
+    @property
+    def version(self) -> int:
+        """That of the list."""
+        return self.saved.version
 
 
 class Recommender:
@@ -85,6 +99,12 @@ class Recommender:
             _log.info("left to the sweep", users=len(known))
             await self._people.postpone(dict.fromkeys(known, self._clock.now()))
         return found
+
+    async def ends(self, users: Collection[UserKey]) -> list[ListEnd]:
+        """Of the lists of those users who are forgotten."""
+        now = self._clock.now()
+        found = await self._people.ended(users)
+        return [ListEnd(user, end.version, now, end.owed) for user, end in found.items()]
 
     async def rank_popular(
         self, causes: Mapping[str, str], *, held: bool = False
@@ -141,11 +161,10 @@ class Recommender:
         fresh = [
             NewPopular(
                 one.tenant_id,
-                answers[one.tenant_id].version,
                 made[one.tenant_id][1],
                 now,
                 one,
-                answers[one.tenant_id].revision,
+                answers[one.tenant_id],
             )
             for one in drafts
             if answers[one.tenant_id].verdict is Verdict.PUBLISH

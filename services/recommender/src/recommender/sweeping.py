@@ -17,7 +17,7 @@ from runtime.metrics import gauge
 from runtime.tasks import Periodic
 
 from recommender import translation
-from recommender.domain.ports import SWEEP, Agenda, Due, Offers, People, UserKey
+from recommender.domain.ports import SWEEP, Agenda, Due, Offers, People, Settled, UserKey
 from recommender.recommending import Recommender
 
 TURN_SECONDS = 0.25
@@ -68,13 +68,13 @@ class Sweep:
             POPULAR_CAMPAIGNS_CHANGED,
             [(new.tenant_id, translation.popular_campaigns(new)) for new in fresh],
         )
-        await self._offers.settle_popular([(new.draft, new.revision) for new in fresh])
+        await self._offers.settle_popular([(new.draft, new.saved) for new in fresh])
 
     async def _make_lists(self, users: Sequence[UserKey]) -> None:
         if not users:
             return
         known = await self._people.read(users)
-        await self._people.drop([user for user in users if user not in known])
+        await self._drop([user for user in users if user not in known])
         fresh = await self._recommender.rank(known, dict.fromkeys(known, SWEEP), held=True)
         if not fresh:
             return
@@ -82,7 +82,23 @@ class Sweep:
             RECOMMENDATION_CHANGED,
             [(new.user[0], translation.recommendation(new)) for new in fresh],
         )
-        await self._people.settle({new.user: (new.revision, new.ranking.due_at) for new in fresh})
+        await self._people.settle(
+            {new.user: Settled(new.version, new.revision, new.ranking.due_at) for new in fresh}
+        )
+
+    async def _drop(self, users: Sequence[UserKey]) -> None:
+        """Of the forgotten ones a list may have come out behind the word that it has ended."""
+        ends = await self._recommender.ends(users)
+        if ends:
+            await self._publisher.originate(
+                RECOMMENDATION_CHANGED,
+                [
+                    (end.user[0], translation.forgotten(end.user[1], end.version, end.as_of))
+                    for end in ends
+                ],
+            )
+            await self._people.published({end.user: end.version for end in ends})
+        await self._people.drop(dict.fromkeys(users, 0) | {end.user: end.owed for end in ends})
 
 
 def in_turn(due: Mapping[str, Due], most: int) -> list[UserKey]:

@@ -25,13 +25,15 @@ from contracts.topics import (
 )
 from devkit.fake_log import FakeLog
 from jsonschema import Draft202012Validator
-from recommender.adapters.memory import MemoryStore, StoredUser
+from recommender.adapters.memory import MemoryStore
+from recommender.adapters.memory_state import StoredUser
 from recommender.app import SERVICE
 from recommender.handlers import (
     on_affinities_changed,
     on_campaigns_changed,
     on_campaigns_embedded,
     on_engagements_recorded,
+    on_published,
     on_users_forgotten,
 )
 from services.recommender.tests.kits import Kit, memory_kit
@@ -77,7 +79,11 @@ class Consumer:
             for name, handle in HANDLERS.items()
         ]
         self._apply: Apply = PublishingApply(
-            "recommender", reactions, self._publisher, self.kit.clock
+            "recommender",
+            reactions,
+            self._publisher,
+            self.kit.clock,
+            partial(on_published, desk=self.kit.desk),
         )
 
     async def start(self) -> Consumer:

@@ -17,7 +17,15 @@ from recommender.domain.models import (
     Kind,
     Path,
 )
-from recommender.domain.ports import SWEEP, Due, PopularDraft, Saved, Verdict
+from recommender.domain.ports import (
+    ON_ITS_WAY,
+    SWEEP,
+    Due,
+    PopularDraft,
+    Saved,
+    Settled,
+    Verdict,
+)
 from recommender.domain.standings import Standing, Standings
 from recommender.domain.tallies import Tally
 from services.recommender.tests.kits import (
@@ -48,6 +56,15 @@ async def saved(kit: Kit, user: tuple[str, str] = ADA, **changes: object) -> Sav
     revision = (await kit.offers.catalogs([user[0]]))[user[0]].revision
     made = replace(draft(user, known[user], revision), **changes)  # type: ignore[arg-type]
     return (await kit.people.save([made]))[0]
+
+
+async def due(kit: Kit, tenant_id: str = "t-1") -> tuple[str, ...]:
+    return (await kit.agenda.due({tenant_id: 10}))[tenant_id].users
+
+
+async def settle(kit: Kit, answer: Saved, user: tuple[str, str] = ADA) -> None:
+    """The log has a list that is to be made again the day after."""
+    await kit.people.settle({user: Settled(answer.version, answer.revision, NOW + DAY)})
 
 
 async def test_an_affinity_comes_back_as_it_was(kit: Kit) -> None:
@@ -128,6 +145,8 @@ async def test_a_list_is_published_once_and_again_for_what_asked_for_it(kit: Kit
     assert (await saved(kit, cause="c-2")).verdict is Verdict.KNOWN
     again = await saved(kit)
     assert (again.verdict, again.version) == (Verdict.PUBLISH, first.version)
+    await kit.people.published({ADA: first.version})
+    assert (await saved(kit)).verdict is Verdict.KNOWN
     other = await saved(kit, cause="c-2", digest="d-2")
     assert other.verdict is Verdict.PUBLISH
     assert other.version > first.version
@@ -173,11 +192,11 @@ async def test_a_held_list_is_due_until_it_is_settled(kit: Kit) -> None:
     await heard(kit)
     await kit.people.postpone({ADA: NOW})
     answer = await saved(kit, cause=SWEEP, held=True)
-    assert (await kit.agenda.due({"t-1": 10}))["t-1"].users == ("ada",)
+    assert await due(kit) == ("ada",)
     again = await saved(kit, cause=SWEEP, held=True)
     assert (again.verdict, again.version) == (Verdict.PUBLISH, answer.version)
-    await kit.people.settle({ADA: (again.revision, NOW + DAY)})
-    assert (await kit.agenda.due({"t-1": 10}))["t-1"].users == ()
+    await settle(kit, again)
+    assert await due(kit) == ()
     assert (await saved(kit, cause=SWEEP, held=True)).verdict is Verdict.KNOWN
 
 
@@ -194,8 +213,119 @@ async def test_to_settle_what_changed_since_settles_nothing(kit: Kit) -> None:
     await kit.people.postpone({ADA: NOW})
     answer = await saved(kit, cause=SWEEP, held=True)
     await kit.people.take_engagements([("t-1", engagement())])
-    await kit.people.settle({ADA: (answer.revision, NOW + DAY)})
-    assert (await kit.agenda.due({"t-1": 10}))["t-1"].users == ("ada",)
+    await settle(kit, answer)
+    assert await due(kit) == ("ada",)
+
+
+async def test_a_newer_list_is_published_again_behind_an_older_one(kit: Kit) -> None:
+    await heard(kit)
+    older = await saved(kit)
+    await kit.people.published({ADA: older.version})
+    newer = await saved(kit, cause="c-2", digest="d-2")
+    await kit.people.published({ADA: newer.version})
+    assert await due(kit) == ()
+    await kit.people.published({ADA: older.version})
+    assert await kit.agenda.claim(9) == ["t-1"]
+    assert await due(kit) == ("ada",)
+    again = await saved(kit, cause=SWEEP, digest="d-2", held=True)
+    assert (again.verdict, again.version) == (Verdict.PUBLISH, newer.version)
+    await settle(kit, again)
+    assert await due(kit) == ()
+
+
+async def test_a_list_made_while_another_is_on_its_way_is_published_once_more(kit: Kit) -> None:
+    await heard(kit)
+    await saved(kit)
+    newer = await saved(kit, cause="c-2", digest="d-2")
+    await kit.people.published({ADA: newer.version})
+    assert await due(kit) == ()
+    assert await kit.agenda.claim(9) == []
+    for cause in ("c-3", SWEEP):
+        known = await saved(kit, cause=cause, digest="d-2", held=cause == SWEEP)
+        assert known.verdict is Verdict.KNOWN
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await kit.agenda.claim(9) == ["t-1"]
+    assert await due(kit) == ("ada",)
+    again = await saved(kit, cause=SWEEP, digest="d-2", held=True)
+    assert (again.verdict, again.version) == (Verdict.PUBLISH, newer.version)
+    await settle(kit, again)
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await due(kit) == ()
+
+
+async def test_a_sweep_too_publishes_once_more_when_all_has_arrived(kit: Kit) -> None:
+    await heard(kit)
+    await saved(kit)
+    await kit.people.postpone({ADA: NOW})
+    await settle(kit, await saved(kit, cause=SWEEP, digest="d-2", held=True))
+    assert await due(kit) == ()
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await due(kit) == ("ada",)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_the_end_of_a_list_is_published_again_behind_the_list(
+    kit: Kit, arrives: bool
+) -> None:
+    await heard(kit)
+    older = await saved(kit)
+    versions = await kit.people.forget({ADA: NOW})
+    assert await due(kit) == ()
+    if arrives:
+        await kit.people.published({ADA: older.version})
+    else:
+        kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await due(kit) == ("ada",)
+    ends = await kit.people.ended([ADA, BEN])
+    assert {user: end.version for user, end in ends.items()} == versions
+    await kit.people.published(versions)
+    await kit.people.drop({ADA: ends[ADA].owed})
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await due(kit) == ()
+
+
+async def test_an_end_that_is_owed_again_meanwhile_stays_due(kit: Kit) -> None:
+    await heard(kit)
+    older = await saved(kit)
+    await kit.people.forget({ADA: NOW})
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    ends = await kit.people.ended([ADA])
+    await kit.people.published({ADA: older.version})
+    await kit.people.published({ADA: ends[ADA].version})
+    await kit.people.drop({ADA: ends[ADA].owed})
+    assert await due(kit) == ("ada",)
+
+
+async def test_a_list_that_is_owed_again_while_a_sweep_publishes_it_stays_due(kit: Kit) -> None:
+    await heard(kit)
+    older = await saved(kit)
+    await kit.people.published({ADA: older.version})
+    await kit.people.postpone({ADA: NOW})
+    newer = await saved(kit, cause=SWEEP, digest="d-2", held=True)
+    await kit.people.published({ADA: older.version})
+    await settle(kit, newer)
+    assert await due(kit) == ("ada",)
+
+
+async def test_who_comes_back_while_a_list_is_on_its_way_has_theirs_published_once_more(
+    kit: Kit,
+) -> None:
+    await heard(kit)
+    await saved(kit)
+    await kit.people.forget({ADA: NOW})
+    back = affinity("espresso", heard_at=NOW + timedelta(microseconds=1))
+    await kit.people.take_affinities({ADA: back})
+    newer = await saved(kit, cause="c-2")
+    await kit.people.published({ADA: newer.version})
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    assert await due(kit) == ("ada",)
+    assert (await saved(kit, cause=SWEEP, held=True)).version == newer.version
+
+
+async def test_of_a_lost_store_nothing_is_published_again(kit: Kit) -> None:
+    await kit.people.published({ADA: 7})
+    await kit.offers.popular_published({"t-1": 7})
+    assert await kit.agenda.due({"t-1": 9}) == {"t-1": Due()}
 
 
 async def test_a_user_is_due_when_the_list_says(kit: Kit) -> None:
@@ -222,7 +352,7 @@ async def test_who_waits_longest_is_first(kit: Kit) -> None:
 async def test_nothing_is_due_of_who_is_unknown(kit: Kit) -> None:
     await heard(kit)
     await kit.people.postpone({ADA: NOW, BEN: NOW})
-    await kit.people.drop([ADA, BEN])
+    await kit.people.drop({ADA: 0, BEN: 0})
     assert (await kit.agenda.due({"t-1": 10}))["t-1"].users == ("ada",)
 
 
@@ -230,12 +360,24 @@ async def test_a_forgotten_user_is_gone(kit: Kit) -> None:
     await heard(kit)
     await kit.people.take_engagements([("t-1", engagement())])
     version = (await saved(kit)).version
+    await kit.people.published({ADA: version})
     versions = await kit.people.forget({ADA: NOW})
     assert versions[ADA] > version
     assert await kit.people.read([ADA]) == {}
     kit.clock.advance(2 * 86400)
     assert (await kit.agenda.due({"t-1": 10}))["t-1"].users == ()
     assert await kit.people.forget({ADA: NOW}) == versions
+
+
+async def test_versions_go_on_behind_the_time_of_forgetting_by_whatever_clock(kit: Kit) -> None:
+    """Readers drop what is not newer than the time that they were told of."""
+    await heard(kit)
+    ahead = NOW + timedelta(seconds=2)
+    versions = await kit.people.forget({ADA: ahead})
+    assert versions[ADA] > ahead.timestamp() * 1_000_000
+    later = affinity("espresso", heard_at=ahead + timedelta(seconds=0.4))
+    await kit.people.take_affinities({ADA: later})
+    assert (await saved(kit)).version > versions[ADA]
 
 
 async def test_what_was_taken_in_before_is_dropped_afterwards(kit: Kit) -> None:
@@ -444,9 +586,28 @@ async def test_a_held_popular_list_is_due_until_it_is_settled(kit: Kit) -> None:
     assert (await kit.agenda.due({"t-1": 1}))["t-1"].popular
     held, again = await popular(kit, held=True, cause=SWEEP)
     assert (again.verdict, again.version) == (Verdict.PUBLISH, answer.version)
-    await kit.offers.settle_popular([(held, answer.revision)])
+    await kit.offers.settle_popular([(held, answer)])
     assert (await kit.agenda.due({"t-1": 1}))["t-1"].popular
-    await kit.offers.settle_popular([(held, again.revision)])
+    await kit.offers.settle_popular([(held, again)])
+    assert not (await kit.agenda.due({"t-1": 1}))["t-1"].popular
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_newer_popular_list_is_published_again_behind_an_older_one(
+    kit: Kit, held: bool
+) -> None:
+    made, older = await popular(kit, cause=SWEEP, held=held)
+    _, newer = await popular(kit, digest="d-2")
+    await kit.offers.popular_published({"t-1": newer.version})
+    if held:
+        await kit.offers.settle_popular([(made, older)])
+    else:
+        await kit.offers.popular_published({"t-1": older.version})
+    assert (await kit.agenda.due({"t-1": 1}))["t-1"].popular
+    kit.clock.advance(ON_ITS_WAY.total_seconds())
+    made, again = await popular(kit, digest="d-2", cause=SWEEP, held=True)
+    assert (again.verdict, again.version) == (Verdict.PUBLISH, newer.version)
+    await kit.offers.settle_popular([(made, again)])
     assert not (await kit.agenda.due({"t-1": 1}))["t-1"].popular
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recommender.adapters.redis import Batch, NewerLayout, RedisConnection, RedisLayout
 from recommender.adapters.redis_agenda import LEASE
-from recommender.adapters.redis_coding import micros
+from recommender.adapters.redis_coding import considered, micros
 from recommender.adapters.redis_keys import AGENDA, LAYOUT, keys_of
 from recommender.domain.models import Engagement, Kind
 from recommender.domain.policy import Policy
 from recommender.domain.ports import Verdict
+from redis.exceptions import ResponseError
 from services.recommender.tests.kits import (
     DAY,
     NOW,
@@ -30,6 +32,7 @@ from services.recommender.tests.kits import (
     engagement,
     memory_kit,
     redis_kit,
+    until,
 )
 
 ADA = ("t-1", "ada")
@@ -140,6 +143,7 @@ async def test_nothing_in_the_store_names_a_forgotten_user(on_redis: Kit) -> Non
     revision = (await on_redis.offers.catalogs(["t-1"]))["t-1"].revision
     (saved,) = await on_redis.people.save([draft(user, known[user], revision)])
     assert saved.verdict is Verdict.PUBLISH
+    await on_redis.people.published({user: saved.version})
     assert name in await _everything(on_redis)
     await on_redis.people.forget({user: NOW})
     left = await _everything(on_redis)
@@ -178,10 +182,9 @@ async def test_ids_of_what_was_taken_in_long_ago_are_removed_too(on_redis: Kit) 
 async def test_a_large_tenant_is_walked_in_pages(on_redis: Kit) -> None:
     users = [("t-1", f"u-{n:04}") for n in range(1200)]
     known = await on_redis.people.take_affinities(dict.fromkeys(users, affinity("espresso")))
-    considered = [("espresso",), ("tea",), ("filter",)]
+    groups = [("espresso",), ("tea",), ("filter",)]
     drafts = [
-        replace(draft(user, known[user]), considered=considered[n % 3])
-        for n, user in enumerate(users)
+        replace(draft(user, known[user]), considered=groups[n % 3]) for n, user in enumerate(users)
     ]
     await on_redis.people.save(drafts)
     await on_redis.offers.take_campaigns([("t-1", campaign("espresso"))])
@@ -194,6 +197,18 @@ async def test_a_large_tenant_is_walked_in_pages(on_redis: Kit) -> None:
         await on_redis.another().agenda.walk("t-1", 1)
     wanted = {user for n, (_, user) in enumerate(users) if n % 3 != 1}
     assert set(due.users) == wanted
+
+
+@pytest.mark.asyncio
+async def test_a_walk_takes_no_two_halves_of_campaigns_for_one(on_redis: Kit) -> None:
+    keys, both = keys_of("t-1"), considered(["espresso", "tea"], complete=True)
+    assert on_redis.redis is not None
+    for wanted, found in ((both[2:6], 0), (both[4:8], 1)):
+        batch = Batch()
+        batch.add("HSET", keys.user("ada"), "considered", both)
+        batch.run("mark-users", [keys.due, keys.user("ada")], micros(NOW), wanted, "ada")
+        batch.add("ZCARD", keys.due)
+        assert (await on_redis.redis.send(batch))[-1] == found
 
 
 @pytest.mark.asyncio
@@ -303,6 +318,74 @@ async def test_a_full_redis_is_waited_for(tmp_path: Path) -> None:
     assert (await kit.people.take_engagements([("t-1", engagement())])).keys() == {ADA}
     await kit.redis.close()
     await server.stop()
+
+
+async def _unable_to_save(redis: RedisConnection, folder: Path) -> None:
+    """As on a full disk: the server refuses writes once it could not write its snapshot."""
+    await asyncio.to_thread(folder.mkdir)
+    await redis.call("CONFIG", "SET", "dir", str(folder))
+    await redis.call("CONFIG", "SET", "save", "3600 1")
+    await asyncio.to_thread(folder.rmdir)
+    await redis.call("BGSAVE")
+
+    async def failed() -> bool:
+        found = await redis.call("INFO", "persistence")
+        return bool(found["rdb_last_bgsave_status"] == "err")
+
+    await until(failed, "the snapshot fails")
+
+
+async def _without_replicas(redis: RedisConnection, folder: Path) -> None:
+    await redis.call("CONFIG", "SET", "min-replicas-to-write", "1")
+
+
+async def _as_a_replica(redis: RedisConnection, folder: Path) -> None:
+    """As after a failover that the client has not heard of."""
+    await redis.call("REPLICAOF", "127.0.0.1", "1")
+
+
+Ailing = Callable[[RedisConnection, Path], Awaitable[None]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("fall_ill", "get_well", "answers"),
+    [
+        (_unable_to_save, ("CONFIG", "SET", "save", ""), False),
+        (_without_replicas, ("CONFIG", "SET", "min-replicas-to-write", "0"), True),
+        (_as_a_replica, ("REPLICAOF", "NO", "ONE"), True),
+    ],
+)
+async def test_a_redis_that_takes_no_writes_is_waited_for(
+    tmp_path: Path, fall_ill: Ailing, get_well: tuple[str, ...], answers: bool
+) -> None:
+    server = await EmbeddedRedis.start(tmp_path / "redis")
+    kit = redis_kit(server.url)
+    assert kit.redis is not None
+    await fall_ill(kit.redis, tmp_path / "gone")
+    told = [("t-1", engagement())]
+    with pytest.raises(Unavailable, match="redis"):
+        await kit.people.take_engagements(told)
+    with pytest.raises(Unavailable, match="redis"):
+        await RedisLayout(kit.redis).mark()
+    with pytest.raises(Unavailable, match="redis"):
+        await kit.people.postpone({ADA: NOW})
+    assert await kit.redis.healthy() is answers
+    await kit.redis.call(*get_well)
+    assert (await kit.people.take_engagements(told)).keys() == {ADA}
+    assert await kit.redis.healthy()
+    await kit.redis.close()
+    await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_defect_of_a_command_is_not_waited_for(on_redis: Kit) -> None:
+    assert on_redis.redis is not None
+    await on_redis.redis.call("SET", keys_of("t-1").user("ada"), "x")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await on_redis.people.read([ADA])
+    with pytest.raises(ResponseError, match="-READONLY told"):
+        await on_redis.redis.call("NONSENSE", "script: -READONLY told")
 
 
 @pytest.mark.asyncio

@@ -178,7 +178,7 @@ def test_a_campaign_people_engage_with_gains_on_one_they_pass_over() -> None:
 
 
 def lifts(**told: Tally) -> dict[str, float]:
-    found = standings({}, told, NOW, POLICY)
+    found = standings({key: campaign(key) for key in told}, told, NOW, POLICY)
     return {key: found.get(key).lift for key in (*told, "nobody")}
 
 
@@ -224,10 +224,16 @@ def test_what_is_deleted_has_no_place_among_the_liked() -> None:
     assert catalog(gone, *ABC[1:]).standings.order == ("b", "c")
 
 
+def test_what_is_deleted_or_unknown_moves_nobody_else() -> None:
+    told = {"a": tally(100, 20), "b": tally(100, 10)}
+    others = {"gone": tally(900, 800), "never-heard-of": tally(900)}
+    shown = {"a": ABC[0], "b": ABC[1], "gone": replace(campaign("gone"), deleted=True)}
+    assert standings(shown, told | others, NOW, POLICY) == standings(shown, told, NOW, POLICY)
+
+
 def test_conversions_count_more_and_dismissals_less_than_nothing() -> None:
-    found = standings(
-        {}, {"a": tally(100, 5, 5), "b": tally(100, 10), "c": tally(100, 10, 0, 10)}, NOW, POLICY
-    )
+    told = {"a": tally(100, 5, 5), "b": tally(100, 10), "c": tally(100, 10, 0, 10)}
+    found = standings({one.campaign_id: one for one in ABC}, told, NOW, POLICY)
     assert found.get("a").popularity > found.get("b").popularity > found.get("c").popularity
     assert found.get("a").lift > found.get("b").lift > found.get("c").lift
 

@@ -2,96 +2,64 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from runtime.clock import Clock
 
+from recommender.adapters.memory_state import (
+    Gone,
+    Listed,
+    StoredUser,
+    Tenant,
+    arrived,
+    catalog_of,
+    earlier,
+    engaged_at,
+    facts_of,
+    hashed,
+    is_gone,
+    plan,
+    user_of,
+)
 from recommender.domain.catalog import Catalog
 from recommender.domain.models import (
     Affinity,
     Campaign,
     CampaignVector,
     Engagement,
-    Facts,
-    Kind,
     Person,
 )
 from recommender.domain.policy import Policy
 from recommender.domain.ports import (
+    ON_ITS_WAY,
     SWEEP,
     Backlog,
     Counted,
     Draft,
     Due,
+    End,
     Known,
     PopularDraft,
     Saved,
+    Settled,
     UserKey,
     Verdict,
 )
-from recommender.domain.standings import Standings
-from recommender.domain.tallies import ENGAGED, Tally, counted
-from recommender.domain.vectors import Vectors, direction
+from recommender.domain.tallies import Tally, counted
+from recommender.domain.vectors import direction
 
 LEASE = timedelta(seconds=10)
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class _Listed:
-    """What is known of a list that was made: a user's, or the popular one."""
-
-    revision: int = 0
-    version: int = 0
-    digest: str | None = None
-    unpublished: str | None = None
-
-
-@dataclass
-class StoredUser(_Listed):
-    """What is kept of a user."""
-
-    affinity: Affinity | None = None
-    engagements: list[Engagement] = field(default_factory=list)
-    considered: frozenset[str] = frozenset()
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class _Gone:
-    """A user that was forgotten: when, and the last version and revision."""
-
-    at: datetime
-    version: int
-    revision: int
-
-
-@dataclass
-class _Tenant:
-    users: dict[str, StoredUser] = field(default_factory=dict)
-    ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    gone: dict[str, _Gone] = field(default_factory=dict)
-    due: dict[str, datetime] = field(default_factory=dict)
-    chores: dict[str, datetime] = field(default_factory=dict)
-    campaigns: dict[str, Campaign] = field(default_factory=dict)
-    vectors: dict[str, CampaignVector] = field(default_factory=dict)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    popular: _Listed = field(default_factory=_Listed)
-    standings: Standings = field(default_factory=Standings)
-    mark: int = 0
-    revision: int = 0
 
 
 class MemoryStore:
     """People, offers and agenda in dictionaries, for one event loop."""
 
     def __init__(self, clock: Clock, policy: Policy, popular_after: timedelta) -> None:
-        self.tenants: dict[str, _Tenant] = defaultdict(_Tenant)
+        self.tenants: dict[str, Tenant] = defaultdict(Tenant)
         self._clock = clock
         self._policy = policy
         self._popular_after = popular_after
@@ -100,9 +68,9 @@ class MemoryStore:
     async def take_affinities(self, items: Mapping[UserKey, Affinity]) -> Mapping[UserKey, Known]:
         for (tenant_id, user_id), affinity in items.items():
             tenant = self.tenants[tenant_id]
-            if _is_gone(tenant, user_id, affinity.heard_at):
+            if is_gone(tenant, user_id, affinity.heard_at):
                 continue
-            user = _user(tenant, user_id)
+            user = user_of(tenant, user_id)
             if user.affinity is None or affinity.version > user.affinity.version:
                 user.affinity = affinity
                 self._touch(user)
@@ -114,7 +82,7 @@ class MemoryStore:
         for tenant_id, item in items:
             tenant = self.tenants[tenant_id]
             known = tenant.ids[item.user_id]
-            if _is_gone(tenant, item.user_id, item.taken_at) or item.engagement_id in known:
+            if is_gone(tenant, item.user_id, item.taken_at) or item.engagement_id in known:
                 continue
             known.add(item.engagement_id)
             self._count(tenant, item)
@@ -125,29 +93,41 @@ class MemoryStore:
         for tenant_id, user_id in users:
             user = self.tenants[tenant_id].users.get(user_id)
             if user is not None:
-                person = Person(user_id, user.affinity, _facts(user.engagements))
+                person = Person(user_id, user.affinity, facts_of(user.engagements))
                 found[tenant_id, user_id] = Known(person, user.revision)
         return found
 
     async def save(self, drafts: Sequence[Draft]) -> Sequence[Saved]:
         return [self._save(draft) for draft in drafts]
 
-    async def settle(self, users: Mapping[UserKey, tuple[int, datetime]]) -> None:
-        for (tenant_id, user_id), (revision, due_at) in users.items():
+    async def settle(self, users: Mapping[UserKey, Settled]) -> None:
+        for (tenant_id, user_id), one in users.items():
             tenant = self.tenants[tenant_id]
-            user = tenant.users.get(user_id)
-            if user is not None and user.revision == revision:
-                user.unpublished = None
-                tenant.due[user_id] = due_at
+            if not self._overtaken(tenant, user_id, one.version):
+                user = tenant.users.get(user_id)
+                if user is not None and user.revision == one.revision:
+                    tenant.due[user_id] = self._settled(user, one.due_at)
+
+    async def published(self, users: Mapping[UserKey, int]) -> None:
+        for (tenant_id, user_id), version in users.items():
+            tenant = self.tenants[tenant_id]
+            if not self._overtaken(tenant, user_id, version):
+                arrived(tenant.users.get(user_id, StoredUser()))
+
+    async def ended(self, users: Collection[UserKey]) -> Mapping[UserKey, End]:
+        found = {user: self.tenants[user[0]].gone.get(hashed(user[1])) for user in users}
+        return {user: End(one.version, one.owed) for user, one in found.items() if one is not None}
 
     async def postpone(self, users: Mapping[UserKey, datetime]) -> None:
         for (tenant_id, user_id), at in users.items():
-            _earlier(self.tenants[tenant_id].due, user_id, at)
+            earlier(self.tenants[tenant_id].due, user_id, at)
 
-    async def drop(self, users: Collection[UserKey]) -> None:
-        for tenant_id, user_id in users:
-            if user_id not in self.tenants[tenant_id].users:
-                self.tenants[tenant_id].due.pop(user_id, None)
+    async def drop(self, users: Mapping[UserKey, int]) -> None:
+        for (tenant_id, user_id), owed in users.items():
+            tenant = self.tenants[tenant_id]
+            gone = tenant.gone.get(hashed(user_id))
+            if user_id not in tenant.users and owed == (gone.owed if gone else 0):
+                tenant.due.pop(user_id, None)
 
     async def forget(self, users: Mapping[UserKey, datetime]) -> Mapping[UserKey, int]:
         return {
@@ -163,8 +143,8 @@ class MemoryStore:
                 tenant.changed.add(key)
                 tenant.mark += 1
                 tenant.revision = self._later(tenant.revision)
-                _earlier(tenant.chores, "walk", self._clock.now())
-                _earlier(tenant.chores, "popular", self._clock.now())
+                earlier(tenant.chores, "walk", self._clock.now())
+                earlier(tenant.chores, "popular", self._clock.now())
 
     async def take_vectors(self, items: Sequence[tuple[str, CampaignVector]]) -> None:
         checked = [(tenant_id, vector, direction(vector)) for tenant_id, vector in items]
@@ -176,7 +156,7 @@ class MemoryStore:
                 tenant.revision = self._later(tenant.revision)
 
     async def catalogs(self, tenants: Collection[str]) -> Mapping[str, Catalog]:
-        return {tenant_id: _catalog(self.tenants[tenant_id]) for tenant_id in tenants}
+        return {tenant_id: catalog_of(self.tenants[tenant_id]) for tenant_id in tenants}
 
     async def counted(self, tenants: Collection[str]) -> Mapping[str, Counted]:
         return {
@@ -187,12 +167,22 @@ class MemoryStore:
     async def save_popular(self, drafts: Sequence[PopularDraft]) -> Sequence[Saved]:
         return [self._save_popular(draft) for draft in drafts]
 
-    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, int]]) -> None:
-        for draft, revision in drafts:
+    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, Saved]]) -> None:
+        for draft, answer in drafts:
             tenant = self.tenants[draft.tenant_id]
-            if tenant.popular.revision == revision:
-                tenant.popular.unpublished = None
-                self._schedule(tenant, draft)
+            popular = tenant.popular
+            if popular.version != answer.version:
+                self._overtaken_popular(tenant)
+            elif popular.revision == answer.revision:
+                tenant.chores["popular"] = self._settled(popular, self._due(tenant, draft))
+
+    async def popular_published(self, tenants: Mapping[str, int]) -> None:
+        for tenant_id, version in tenants.items():
+            tenant = self.tenants[tenant_id]
+            if tenant.popular.version not in {0, version}:
+                self._overtaken_popular(tenant)
+            else:
+                arrived(tenant.popular)
 
     async def claim(self, limit: int) -> Sequence[str]:
         now = self._clock.now()
@@ -223,7 +213,7 @@ class MemoryStore:
         for user_id in tenant.due:
             user = tenant.users.get(user_id, StoredUser())
             if tenant.changed and (not user.complete or user.considered & tenant.changed):
-                _earlier(tenant.due, user_id, self._clock.now())
+                earlier(tenant.due, user_id, self._clock.now())
         tenant.changed.clear()
         tenant.chores.pop("walk", None)
 
@@ -244,13 +234,13 @@ class MemoryStore:
     def _later(self, previous: int) -> int:
         return max(previous + 1, (self._clock.now() - _UNIX) // timedelta(microseconds=1))
 
-    def _touch(self, listed: _Listed) -> int:
+    def _touch(self, listed: Listed) -> int:
         listed.revision = self._later(listed.revision)
         return listed.revision
 
-    def _count(self, tenant: _Tenant, item: Engagement) -> None:
-        user = _user(tenant, item.user_id)
-        before = _engaged_at(user.engagements, item.campaign_id)
+    def _count(self, tenant: Tenant, item: Engagement) -> None:
+        user = user_of(tenant, item.user_id)
+        before = engaged_at(user.engagements, item.campaign_id)
         user.engagements.append(item)
         tenant.tallies[item.campaign_id] = counted(
             tenant.tallies.get(item.campaign_id, Tally()),
@@ -261,7 +251,7 @@ class MemoryStore:
         )
         tenant.mark += 1
         self._touch(user)
-        _earlier(tenant.chores, "popular", self._clock.now() + self._popular_after)
+        earlier(tenant.chores, "popular", self._clock.now() + self._popular_after)
 
     def _save(self, draft: Draft) -> Saved:
         tenant, user_id = self.tenants[draft.user[0]], draft.user[1]
@@ -275,7 +265,7 @@ class MemoryStore:
         user.considered = frozenset(draft.considered)
         user.complete = draft.complete
         if not draft.held or answer.verdict is Verdict.KNOWN:
-            tenant.due[user_id] = draft.due_at
+            plan(tenant.due, user_id, user, draft.due_at)
         return answer
 
     def _save_popular(self, draft: PopularDraft) -> Saved:
@@ -286,86 +276,77 @@ class MemoryStore:
         tenant.standings = draft.standings
         answer = self._told(tenant.popular, draft.digest, draft.cause)
         if not draft.held or answer.verdict is Verdict.KNOWN:
-            self._schedule(tenant, draft)
+            plan(tenant.chores, "popular", tenant.popular, self._due(tenant, draft))
         return answer
 
-    def _told(self, listed: _Listed, digest: str, cause: str) -> Saved:
-        publish = listed.digest != digest or listed.unpublished in {cause, SWEEP}
-        if listed.digest != digest:
+    def _told(self, listed: Listed, digest: str, cause: str) -> Saved:
+        now, changed = self._clock.now(), listed.digest != digest
+        if changed:
             listed.version = self._later(listed.version)
+            if listed.unpublished is not None:
+                listed.astray = now + ON_ITS_WAY
         listed.digest = digest
+        owed = cause == SWEEP and listed.astray is not None and listed.astray <= now
+        publish = changed or owed or listed.unpublished in {cause, SWEEP}
         if publish:
             listed.unpublished = cause
         verdict = Verdict.PUBLISH if publish else Verdict.KNOWN
         return Saved(verdict, listed.version, self._touch(listed))
 
-    def _schedule(self, tenant: _Tenant, draft: PopularDraft) -> None:
+    def _due(self, tenant: Tenant, draft: PopularDraft) -> datetime:
         again = self._clock.now() + self._popular_after
-        tenant.chores["popular"] = draft.due_at if tenant.mark == draft.counted.mark else again
+        return draft.due_at if tenant.mark == draft.counted.mark else again
 
-    def _forget(self, tenant: _Tenant, user_id: str, at: datetime) -> int:
-        known = tenant.gone.get(_hashed(user_id))
+    def _settled(self, listed: Listed, due_at: datetime) -> datetime:
+        """When it is due now."""
+        if listed.astray is not None and listed.astray > self._clock.now():
+            return min(listed.astray, due_at)
+        listed.unpublished = listed.astray = None
+        return due_at
+
+    def _overtaken(self, tenant: Tenant, user_id: str, version: int) -> bool:
+        """Whether a version is not the last; that one has to come out once more then."""
+        user, gone = tenant.users.get(user_id), tenant.gone.get(hashed(user_id))
+        if (user or gone or StoredUser()).version in {0, version}:
+            return False
+        if user is not None:
+            user.unpublished = SWEEP
+            self._touch(user)
+        elif gone is not None:
+            late = replace(gone, astray=self._clock.now(), owed=gone.owed + 1)
+            tenant.gone[hashed(user_id)] = late
+        tenant.due[user_id] = self._clock.now()
+        return True
+
+    def _overtaken_popular(self, tenant: Tenant) -> None:
+        tenant.popular.unpublished = SWEEP
+        self._touch(tenant.popular)
+        tenant.chores["popular"] = self._clock.now()
+
+    def _forget(self, tenant: Tenant, user_id: str, at: datetime) -> int:
+        known = tenant.gone.get(hashed(user_id))
         if known is not None and known.at >= at:
             return known.version
-        old = _user(tenant, user_id)
-        version, revision = self._later(old.version), self._later(old.revision)
-        tenant.gone[_hashed(user_id)] = _Gone(at, version, revision)
+        old = user_of(tenant, user_id)
+        last = max(old.version, (at - _UNIX) // timedelta(microseconds=1))
+        version, revision = self._later(last), self._later(old.revision)
+        astray = old.astray if old.unpublished is None else self._clock.now() + ON_ITS_WAY
+        owed = (known.owed if known else 0) + (astray is not None)
+        tenant.gone[hashed(user_id)] = Gone(at, version, revision, astray, owed)
         tenant.users.pop(user_id)
         stays = [one for one in old.engagements if one.taken_at > at]
         heard = old.affinity if old.affinity and old.affinity.heard_at > at else None
         tenant.ids[user_id] = {one.engagement_id for one in stays}
         tenant.due.pop(user_id, None)
         if stays or heard:
-            tenant.users[user_id] = StoredUser(revision, version, affinity=heard, engagements=stays)
+            tenant.users[user_id] = StoredUser(
+                revision,
+                version,
+                astray=astray,
+                affinity=heard,
+                engagements=stays,
+            )
             tenant.due[user_id] = self._clock.now()
+        elif astray is not None:
+            tenant.due[user_id] = astray
         return version
-
-
-def _catalog(tenant: _Tenant) -> Catalog:
-    vectors = {key: (one.model, direction(one)) for key, one in tenant.vectors.items()}
-    campaigns = dict(tenant.campaigns)
-    return Catalog(campaigns, tenant.standings, Vectors(vectors), tenant.revision)
-
-
-def _facts(engagements: Iterable[Engagement]) -> dict[str, Facts]:
-    times: dict[str, dict[Kind, list[datetime]]] = {}
-    for one in engagements:
-        times.setdefault(one.campaign_id, defaultdict(list))[one.kind].append(one.at)
-    return {
-        key: Facts(
-            tuple(sorted(of[Kind.IMPRESSION])),
-            max(of[Kind.CLICK], default=None),
-            max(of[Kind.CONVERSION], default=None),
-            max(of[Kind.DISMISSAL], default=None),
-        )
-        for key, of in times.items()
-    }
-
-
-def _engaged_at(engagements: Iterable[Engagement], campaign_id: str) -> datetime | None:
-    return max(
-        (one.at for one in engagements if one.campaign_id == campaign_id and one.kind in ENGAGED),
-        default=None,
-    )
-
-
-def _is_gone(tenant: _Tenant, user_id: str, taken_at: datetime) -> bool:
-    known = tenant.gone.get(_hashed(user_id))
-    return known is not None and taken_at <= known.at
-
-
-def _user(tenant: _Tenant, user_id: str) -> StoredUser:
-    """A user, made if need be; one that was forgotten goes on from the last version."""
-    if user_id not in tenant.users:
-        gone = tenant.gone.get(_hashed(user_id))
-        known = StoredUser() if gone is None else StoredUser(gone.revision, gone.version)
-        tenant.users[user_id] = known
-    return tenant.users[user_id]
-
-
-def _hashed(user_id: str) -> str:
-    return hashlib.sha256(user_id.encode()).hexdigest()
-
-
-def _earlier(queue: dict[str, datetime], key: str, at: datetime) -> None:
-    queue[key] = min(at, queue.get(key, at))

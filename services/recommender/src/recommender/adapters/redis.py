@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -36,6 +37,12 @@ _DOWN = (
     TryAgainError,
 )
 """What says nothing of the command: it is tried again when Redis is well."""
+_DOWN_CODES = re.compile(
+    r"(?:Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )*-?)?"
+    "(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
+)
+"""The same by its code: the client has no class for some (MISCONF: the disk is full), and before
+Redis 7 what stopped a script is told within an error of the script."""
 
 Argument = str | bytes | int | float
 
@@ -81,8 +88,10 @@ class RedisConnection:
                 await self._load()  # the server has been started anew
                 answers = await self._sent(batch)
             _raise_first(answers)
-        except _DOWN as error:
-            raise Unavailable(f"redis: {error}") from error
+        except RedisError as error:
+            if _passes(error):
+                raise Unavailable(f"redis: {error}") from error
+            raise
         return answers
 
     async def call(self, *command: Argument) -> Any:
@@ -95,7 +104,7 @@ class RedisConnection:
         """Whether Redis answers."""
         try:
             return bool(await self.call("PING"))
-        except Unavailable:
+        except (Unavailable, RedisError):
             return False
 
     async def close(self) -> None:
@@ -121,6 +130,11 @@ class RedisConnection:
                     pipe.execute_command("EVALSHA", self._hashes[script], *arguments)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         return answers
+
+
+def _passes(error: RedisError) -> bool:
+    """Whether the command may succeed later as it is."""
+    return isinstance(error, _DOWN) or _DOWN_CODES.match(str(error)) is not None
 
 
 def _raise_first(answers: Sequence[Any]) -> None:

@@ -27,7 +27,7 @@ from recommender.adapters.redis_people import saved
 from recommender.domain.catalog import Catalog
 from recommender.domain.models import Campaign, CampaignVector
 from recommender.domain.policy import Policy
-from recommender.domain.ports import SWEEP, Counted, PopularDraft, Saved
+from recommender.domain.ports import ON_ITS_WAY, SWEEP, Counted, PopularDraft, Saved
 from recommender.domain.vectors import Vectors, direction
 
 _TENANTS = 256
@@ -147,27 +147,39 @@ class RedisOffers:
                 int(draft.held),
                 self._again(),
                 SWEEP,
+                micros(self._clock.now() + ON_ITS_WAY),
             )
         self._remind(batch, drafts)
         answers = await self._redis.send(batch)
         return [saved(answer) for answer in answers[: len(drafts)]]
 
-    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, int]]) -> None:
+    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, Saved]]) -> None:
         """One script for each draft."""
         batch = Batch()
-        for draft, revision in drafts:
-            keys = keys_of(draft.tenant_id)
-            due = micros(draft.due_at)
-            batch.run(
-                "settle-popular",
-                [keys.popular, keys.chores],
-                revision,
-                draft.counted.mark,
-                due,
-                self._again(),
-            )
+        for draft, answer in drafts:
+            told = (answer.version, answer.revision, draft.counted.mark, micros(draft.due_at))
+            self._arrived(batch, draft.tenant_id, *told)
         self._remind(batch, [draft for draft, _ in drafts])
         await self._redis.send(batch)
+
+    async def popular_published(self, tenants: Mapping[str, int]) -> None:
+        """One script for each tenant."""
+        batch = Batch()
+        for tenant_id, version in tenants.items():
+            self._arrived(batch, tenant_id, version, "", 0, 0)
+        answers = await self._redis.send(batch)
+        late, now = Batch(), self._now()
+        for tenant_id, answer in zip(tenants, answers, strict=True):
+            if answer:
+                late.add("ZADD", AGENDA, "LT", now, tenant_id)
+        await self._redis.send(late)
+
+    def _arrived(
+        self, batch: Batch, tenant_id: str, version: int, revision: int | str, mark: int, due: int
+    ) -> None:
+        keys = keys_of(tenant_id)
+        told = (version, revision, mark, due, self._again(), self._now(), SWEEP)
+        batch.run("settle-popular", [keys.popular, keys.chores], *told)
 
     def _now(self) -> int:
         return micros(self._clock.now())

@@ -21,7 +21,17 @@ from recommender.adapters.redis_keys import AGENDA, keys_of
 from recommender.domain.decay import EPOCH
 from recommender.domain.models import Affinity, Engagement, Person
 from recommender.domain.policy import Policy
-from recommender.domain.ports import SWEEP, Draft, Known, Saved, UserKey, Verdict
+from recommender.domain.ports import (
+    ON_ITS_WAY,
+    SWEEP,
+    Draft,
+    End,
+    Known,
+    Saved,
+    Settled,
+    UserKey,
+    Verdict,
+)
 
 IDS_REMEMBERED = timedelta(days=30)
 TOMBSTONES_REMEMBERED = timedelta(days=90)
@@ -94,20 +104,40 @@ class RedisPeople:
                 micros(draft.due_at),
                 int(draft.held),
                 SWEEP,
+                self._landed(),
             )
         _remind(batch, {draft.user: draft.due_at for draft in drafts})
-        answers = await self._redis.send(batch)
-        return [saved(answer) for answer in answers[: len(drafts)]]
+        answers = (await self._redis.send(batch))[: len(drafts)]
+        owed = [draft.user for draft, one in zip(drafts, answers, strict=True) if one[-1] == 1]
+        await self._remind_at(owed, self._clock.now() + ON_ITS_WAY)
+        return [saved(answer) for answer in answers]
 
-    async def settle(self, users: Mapping[UserKey, tuple[int, datetime]]) -> None:
+    async def settle(self, users: Mapping[UserKey, Settled]) -> None:
         """One script for each user."""
         batch = Batch()
-        for (tenant_id, user_id), (revision, due_at) in users.items():
-            keys = keys_of(tenant_id)
-            own = [keys.user(user_id), keys.due]
-            batch.run("settle-user", own, user_id, revision, micros(due_at))
-        _remind(batch, {user: due_at for user, (_, due_at) in users.items()})
-        await self._redis.send(batch)
+        for user, one in users.items():
+            self._arrived(batch, user, one.version, one.revision, micros(one.due_at))
+        _remind(batch, {user: one.due_at for user, one in users.items()})
+        await self._remind_of(users, await self._redis.send(batch))
+
+    async def published(self, users: Mapping[UserKey, int]) -> None:
+        """One script for each user."""
+        batch = Batch()
+        for user, version in users.items():
+            self._arrived(batch, user, version, "", 0)
+        await self._remind_of(users, await self._redis.send(batch))
+
+    async def ended(self, users: Collection[UserKey]) -> Mapping[UserKey, End]:
+        """One command for each user."""
+        batch = Batch()
+        for tenant_id, user_id in users:
+            batch.add("HMGET", keys_of(tenant_id).gone(user_id), "version", "owed")
+        found = zip(users, await self._redis.send(batch), strict=True)
+        return {
+            user: End(int(version), int(owed or 0))
+            for user, (version, owed) in found
+            if version is not None
+        }
 
     async def postpone(self, users: Mapping[UserKey, datetime]) -> None:
         """The earlier time stays."""
@@ -117,12 +147,13 @@ class RedisPeople:
         _remind(batch, users)
         await self._redis.send(batch)
 
-    async def drop(self, users: Collection[UserKey]) -> None:
+    async def drop(self, users: Mapping[UserKey, int]) -> None:
         """One script for each user."""
         batch = Batch()
-        for tenant_id, user_id in users:
+        for (tenant_id, user_id), owed in users.items():
             keys = keys_of(tenant_id)
-            batch.run("drop-user", [keys.user(user_id), keys.due], user_id)
+            own = [keys.user(user_id), keys.due, keys.gone(user_id)]
+            batch.run("drop-user", own, user_id, owed)
         await self._redis.send(batch)
 
     async def forget(self, users: Mapping[UserKey, datetime]) -> Mapping[UserKey, int]:
@@ -133,7 +164,13 @@ class RedisPeople:
             own = [keys.user(user_id), keys.facts(user_id), keys.ids(user_id), keys.gone(user_id)]
             remembered = int(TOMBSTONES_REMEMBERED.total_seconds())
             batch.run(
-                "forget-user", [*own, keys.due], user_id, micros(forgotten_at), now, remembered
+                "forget-user",
+                [*own, keys.due],
+                user_id,
+                micros(forgotten_at),
+                now,
+                remembered,
+                self._landed(),
             )
         _remind(batch, dict.fromkeys(users, self._clock.now()))
         answers = await self._redis.send(batch)
@@ -141,6 +178,26 @@ class RedisPeople:
 
     def _now(self) -> int:
         return micros(self._clock.now())
+
+    def _landed(self) -> int:
+        return micros(self._clock.now() + ON_ITS_WAY)
+
+    def _arrived(
+        self, batch: Batch, user: UserKey, version: int, revision: int | str, due: int
+    ) -> None:
+        keys = keys_of(user[0])
+        own = [keys.user(user[1]), keys.due, keys.gone(user[1])]
+        batch.run("settle-user", own, user[1], version, revision, due, self._now(), SWEEP)
+
+    async def _remind_of(self, users: Collection[UserKey], answers: Sequence[Any]) -> None:
+        """Those who are due at once, by the answers about them."""
+        late = [user for user, answer in zip(users, answers, strict=False) if answer]
+        await self._remind_at(late, self._clock.now())
+
+    async def _remind_at(self, users: Collection[UserKey], at: datetime) -> None:
+        batch = Batch()
+        _remind(batch, dict.fromkeys(users, at))
+        await self._redis.send(batch)
 
     def _count(self, batch: Batch, tenant_id: str, item: Engagement) -> None:
         keys, now, half_life = keys_of(tenant_id), self._clock.now(), self._policy.half_life

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,6 +21,8 @@ UserKey = tuple[str, str]
 """Tenant and user: no look-up goes by the user alone."""
 SWEEP = "sweep"
 """The cause of lists that no event asked for; causes of events have other names."""
+ON_ITS_WAY = timedelta(seconds=10)
+"""After this long a list that was saved has arrived in the log, or its process has died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Draft:
     ``cause`` is what asked for it. One that was saved for the same cause before, or by a sweep
     that may not have come to publish it, is to be published again. A ``held`` draft stays due
     until it is settled, if it has to be published.
+
+    If a list that was saved before may still be on its way to the log, a sweep publishes the newer
+    one once more after ``ON_ITS_WAY``: the older one may come out behind it.
     """
 
     user: UserKey
@@ -68,6 +73,23 @@ class Saved:
     revision: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A held list that the log has; void if its user changed after ``revision``."""
+
+    version: int
+    revision: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The version of the end of a forgotten user's list, and how often it was owed so far."""
+
+    version: int
+    owed: int = 0
+
+
 class People(Protocol):
     """Users of all tenants: affinities, what they did, what they were recommended.
 
@@ -96,14 +118,26 @@ class People(Protocol):
     async def save(self, drafts: Sequence[Draft]) -> Sequence[Saved]:
         """Store what can be, in the order given; versions never fall, not even after a loss."""
 
-    async def settle(self, users: Mapping[UserKey, tuple[int, datetime]]) -> None:
-        """Held drafts were published: (revision, due) of each, void if the user changed since."""
+    async def settle(self, users: Mapping[UserKey, Settled]) -> None:
+        """Held drafts were published. Who has a newer list is due at once, as in ``published``."""
+
+    async def published(self, users: Mapping[UserKey, int]) -> None:
+        """The log has these versions, the last of each user.
+
+        A sweep publishes the newest list, or its end, once more behind those that are older.
+        """
+
+    async def ended(self, users: Collection[UserKey]) -> Mapping[UserKey, End]:
+        """Those of the users who are forgotten."""
 
     async def postpone(self, users: Mapping[UserKey, datetime]) -> None:
         """Have users ranked at a time, or earlier if they are due earlier."""
 
-    async def drop(self, users: Collection[UserKey]) -> None:
-        """They are due no more, if nothing of them is stored."""
+    async def drop(self, users: Mapping[UserKey, int]) -> None:
+        """They are due no more, if nothing of them is stored; void if their end is owed again.
+
+        Given is how often it was owed, 0 for a user who was not forgotten.
+        """
 
     async def forget(self, users: Mapping[UserKey, datetime]) -> Mapping[UserKey, int]:
         """Remove what was taken in up to a time, and remember only that; versions to publish."""
@@ -153,8 +187,11 @@ class Offers(Protocol):
     async def save_popular(self, drafts: Sequence[PopularDraft]) -> Sequence[Saved]:
         """As ``People.save``. A list that was marked meanwhile is due again before ``due_at``."""
 
-    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, int]]) -> None:
-        """As ``People.settle``, with the revision that ``save_popular`` returned."""
+    async def settle_popular(self, drafts: Sequence[tuple[PopularDraft, Saved]]) -> None:
+        """As ``People.settle``, with what ``save_popular`` answered."""
+
+    async def popular_published(self, tenants: Mapping[str, int]) -> None:
+        """As ``People.published``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,12 @@ def standings(
     now: datetime,
     policy: Policy,
 ) -> Standings:
-    """Compare all campaigns of a tenant, those with engagements and those without."""
-    counts = {key: _counts(tally, now, policy) for key, tally in tallies.items()}
+    """Compare all campaigns of a tenant, those with engagements and those without.
+
+    What was done with campaigns that are deleted, or not known yet, does not count.
+    """
+    shown = {key: one for key, one in campaigns.items() if not one.deleted}
+    counts = {key: _counts(tally, now, policy) for key, tally in tallies.items() if key in shown}
     most = max((one.won for one in counts.values()), default=0.0) + policy.popularity_prior
     mean = _mean(list(counts.values()))
     of = {
@@ -68,7 +72,7 @@ def standings(
         for key, one in counts.items()
     }
     unknown = Standing(popularity=policy.popularity_prior / most)
-    return Standings(of, _ordered(campaigns, of, unknown, now, policy), unknown)
+    return Standings(of, _ordered(shown, of, unknown, now, policy), unknown)
 
 
 def freshness(campaign: Campaign, now: datetime, policy: Policy) -> float:
@@ -113,6 +117,5 @@ def _ordered(
     scores = {
         key: of.get(key, unknown).popularity * freshness(campaign, now, policy)
         for key, campaign in campaigns.items()
-        if not campaign.deleted
     }
     return tuple(sorted(scores, key=lambda key: (-scores[key], key)))

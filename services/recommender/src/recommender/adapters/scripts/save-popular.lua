@@ -1,21 +1,21 @@
 -- Keep that a popular list was made, unless what it was made from has changed.
 -- KEYS popular, chores, revisions
 -- ARGV revision, catalog revision, mark, digest, cause, now, standings, due, held,
---      due if it was marked meanwhile, the sweep's cause
+--      due if it was marked meanwhile, the sweep's cause, when all that is on its way to the log
+--      has arrived
 local popular, chores, revisions = unpack(KEYS)
-local found = redis.call('HMGET', popular, 'revision', 'digest', 'unpublished', 'version', 'mark')
-local revision, digest, unpublished, version, mark = unpack(found)
-if (revision or '0') ~= ARGV[1] or tonumber(newest(revisions)) ~= tonumber(ARGV[2]) then
+local revision, catalog, mark, digest, cause, now, standings = unpack(ARGV, 1, 7)
+local at, held, marked, sweep, landed = unpack(ARGV, 8, 12)
+local found = redis.call('HMGET', popular, 'revision', 'version', 'mark', 'astray')
+if (found[1] or '0') ~= revision or tonumber(newest(revisions)) ~= tonumber(catalog) then
   return {'stale'}
 end
 
-local changed = digest ~= ARGV[4]
-local publish = changed or unpublished == ARGV[5] or unpublished == ARGV[11]
-if changed then version = later(version, ARGV[6]) end
-redis.call('HSET', popular, 'digest', ARGV[4], 'version', version, 'standings', ARGV[7])
-if publish then redis.call('HSET', popular, 'unpublished', ARGV[5]) end
-if ARGV[9] == '0' or not publish then
-  local due = (mark or '0') == ARGV[3] and ARGV[8] or ARGV[10]
-  redis.call('ZADD', chores, due, 'popular')
+local publish, version, again =
+  noted(popular, found[2], found[4], digest, cause, now, sweep, landed)
+redis.call('HSET', popular, 'standings', standings)
+if held == '0' or not publish then
+  local due = (found[3] or '0') == mark and at or marked
+  redis.call('ZADD', chores, earlier(due, again), 'popular')
 end
-return {publish and 'publish' or 'known', version, touch(popular, ARGV[6])}
+return {publish and 'publish' or 'known', version, touch(popular, now)}

@@ -1,25 +1,19 @@
 -- Keep that a list was made, unless what it was made from has changed.
 -- KEYS user, due, revisions, gone
 -- ARGV user id, revision, catalog revision, digest, cause, now, considered campaigns, due, held,
---      the sweep's cause
--- Answers stale, or {publish or known, version, revision}.
+--      the sweep's cause, when all that is on its way to the log has arrived
+-- Answers stale, or {publish or known, version, revision, 1 if a sweep owes one more}.
 local user, due, revisions, gone = unpack(KEYS)
-local found = redis.call('HMGET', user, 'revision', 'digest', 'unpublished', 'version')
-local revision, digest, unpublished, version = unpack(found)
-if revision ~= ARGV[2] or tonumber(newest(revisions)) ~= tonumber(ARGV[3]) then
+local id, revision, catalog, digest, cause, now, considered = unpack(ARGV, 1, 7)
+local at, held, sweep, landed = unpack(ARGV, 8, 11)
+local known, last, again = unpack(redis.call('HMGET', user, 'revision', 'version', 'astray'))
+if known ~= revision or tonumber(newest(revisions)) ~= tonumber(catalog) then
   return {'stale'}
 end
 
-local changed = digest ~= ARGV[4]
--- Who was to publish the same list may have died before: its cause comes again, and a sweep
--- leaves its mark until the log has the list.
-local publish = changed or unpublished == ARGV[5] or unpublished == ARGV[10]
-if changed then
-  local last = tonumber(version or 0)
-  last = math.max(last, tonumber(redis.call('HGET', gone, 'version') or 0))
-  version = later(string.format('%.0f', last), ARGV[6])
-end
-redis.call('HSET', user, 'digest', ARGV[4], 'version', version, 'considered', ARGV[7])
-if publish then redis.call('HSET', user, 'unpublished', ARGV[5]) end
-if ARGV[9] == '0' or not publish then redis.call('ZADD', due, ARGV[8], ARGV[1]) end
-return {publish and 'publish' or 'known', version, touch(user, ARGV[6])}
+if not last then last, again = unpack(redis.call('HMGET', gone, 'version', 'astray')) end
+local publish, version
+publish, version, again = noted(user, last, again, digest, cause, now, sweep, landed)
+redis.call('HSET', user, 'considered', considered)
+if held == '0' or not publish then redis.call('ZADD', due, earlier(at, again), id) end
+return {publish and 'publish' or 'known', version, touch(user, now), again and 1 or 0}

@@ -1,8 +1,13 @@
--- A held popular list was published.
--- KEYS popular, chores  ARGV revision, mark, due, due if it was marked meanwhile
-local found = redis.call('HMGET', KEYS[1], 'revision', 'mark')
-if found[1] == ARGV[1] then
-  redis.call('HDEL', KEYS[1], 'unpublished')
-  redis.call('ZADD', KEYS[2], (found[2] or '0') == ARGV[2] and ARGV[3] or ARGV[4], 'popular')
-end
-return 0
+-- The log has a version of a popular list. Answers 1 if something is due at once.
+-- KEYS popular, chores
+-- ARGV version, revision ('' for a list that was not held), mark, due, due if it was marked
+--      meanwhile, now, the sweep's cause
+local popular, chores = unpack(KEYS)
+local version, revision, mark, at, marked, now, sweep = unpack(ARGV)
+local last, stored = unpack(redis.call('HMGET', popular, 'version', 'mark'))
+if not last then return 0 end -- the store was lost
+
+local due = (stored or '0') == mark and at or marked
+local again = arrived(popular, last, version, revision, due, now, sweep)
+if again then redis.call('ZADD', chores, again, 'popular') end
+return last ~= version and 1 or 0
