@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from contracts import telemetry as t
-from contracts.topics import TOPICS
-from deploy.observability.promql import highest, increased, quantile, rate, series, total
+from deploy.observability.promql import (
+    SERVICES,
+    highest,
+    increased,
+    of_targets,
+    quantile,
+    rate,
+    series,
+    total,
+)
 from deploy.observability.rule_types import PAGE, TICKET, Alert, Group
 from deploy.observability.slo import Objectives
 
@@ -19,7 +27,8 @@ PROVIDER_FAULTS = (
     "malformed-answer",
 )
 CALLS_WINDOW = "10m"
-SERVICES = sorted({consumer for topic in TOPICS for consumer in topic.consumers})
+BREAKER_WINDOW = "5m"
+"""Holds two openings of the breaker of a provider that hangs: each 15 s, then a call of 120 s."""
 
 
 def groups(objectives: Objectives) -> list[Group]:
@@ -115,7 +124,7 @@ def _processes(objectives: Objectives) -> list[Alert]:
     return [
         Alert(
             name="ServiceDown",
-            expression='up{service!=""} == 0',
+            expression=f"{of_targets('up')} == 0",
             lasting="2m",
             severity=PAGE,
             summary="{{ $labels.service }} at {{ $labels.instance }} does not answer",
@@ -150,15 +159,20 @@ def _loop_lag(objectives: Objectives) -> Alert:
 def _providers(objectives: Objectives) -> list[Alert]:
     share = objectives.thresholds.provider_failure_share
     calls = total(f"increase({series(t.PROVIDER_CALLS)}[{CALLS_WINDOW}])", "provider")
+    opened = f"max_over_time({series(t.BREAKER_OPEN)}[{BREAKER_WINDOW}])"
     enough = f"{calls} >= {objectives.thresholds.provider_calls_at_least}"
     return [
         Alert(
             name="BreakerOpen",
-            expression=f"{highest(series(t.BREAKER_OPEN), 'service', 'lane')} == 1",
-            lasting="2m",
+            expression=(
+                f"{highest(opened, 'service', 'lane')} == 1"
+                f" and {highest(series(t.BREAKER_OPEN), 'service', 'lane')} > 0"
+            ),
+            # One opening alone is seen for the window and its 15 s, even where nobody calls after.
+            lasting="7m",
             severity=TICKET,
             summary="{{ $labels.lane }} is not called any more",
-            description="Its circuit breaker has been open for two minutes, probes aside.",
+            description="Not closed for seven minutes: its breaker opened again after each probe.",
             runbook_url=objectives.runbook("BreakerOpen"),
         ),
         Alert(

@@ -7,12 +7,25 @@ process may export many services, and one service may run in many.
 from __future__ import annotations
 
 from contracts.telemetry import Metric
+from contracts.topics import TOPICS
+
+SERVICES = sorted({consumer for topic in TOPICS for consumer in topic.consumers})
+ALL_IN_ONE = "allinone"
+"""What a scrape of the all-in-one, which is all of them, is called."""
 
 
 def series(metric: Metric, suffix: str = "", **labels: str) -> str:
     """A selector. A value that starts with ``~`` or ``!`` brings its own operator."""
     wanted = ",".join(f"{name}{_matcher(value)}" for name, value in labels.items())
     return f"{metric.name}{suffix}{{{wanted}}}" if wanted else f"{metric.name}{suffix}"
+
+
+def of_targets(name: str) -> str:
+    """What there is of every target, ours or not, of ours only: ``up``, ``process_*``.
+
+    In a cluster each target has a label ``service``, so that only its value tells them apart.
+    """
+    return f'{name}{{service=~"{"|".join([*SERVICES, ALL_IN_ONE])}"}}'
 
 
 def bucket(metric: Metric, seconds: float, **labels: str) -> str:

@@ -29,6 +29,7 @@ FOLDER = REPOSITORY / "deploy" / "compose"
 FILES = [MAIN, *sorted(FOLDER.glob("*.yml"))]
 LAID_OVER = {"services.yml": ["own-stores.yml", "external-stores.yml", "host-network.yml"]}
 DOCKERFILE = REPOSITORY / "deploy" / "Dockerfile"
+EXAMPLE = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 OBSERVABILITY = REPOSITORY / "deploy" / "observability"
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.name))
 each_service = pytest.mark.parametrize("name", SERVICES)
@@ -116,9 +117,10 @@ def test_every_variable_of_a_service_is_a_setting(name: str) -> None:
 
 @each_service
 def test_the_settings_are_enough(name: str) -> None:
-    """Each with a value as compose would give it; settings check more than single variables."""
+    """Those that compose gives with .env.example; settings check more than single variables."""
+    example = dict(EXAMPLE.findall((REPOSITORY / ".env.example").read_text()))
     variables = {
-        variable: re.sub(r"\$\{\w+(:[-?][^}]*)?\}", "x" * 40, value)
+        variable: re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda named: example[named[1]], value)
         for variable, value in everything()[name]["environment"].items()
     }
     module = name.replace("-", "_")
@@ -151,6 +153,12 @@ def test_only_the_executor_has_keys_of_providers() -> None:
     assert holders == {"llm-executor"}
 
 
+def test_proxies_that_are_trusted_can_be_named() -> None:
+    """And nobody is by default: anyone on this machine may ask at the port."""
+    given = everything()["gateway"]["environment"]["LIMELIGHT_TRUSTED_PROXIES"]
+    assert given == "${LIMELIGHT_TRUSTED_PROXIES:-}"
+
+
 def test_ports_are_on_the_loopback_interface() -> None:
     for name, service in everything().items():
         for port in service.get("ports", ()):
@@ -177,7 +185,7 @@ def test_files_that_are_mounted_are_there() -> None:
 def test_every_password_is_asked_for_and_in_the_example() -> None:
     text = "".join(path.read_text() for path in [MAIN, *_all_included()])
     named = set(re.findall(r"\$\{(\w+)", text))
-    example = set(re.findall(r"^(\w+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
+    example = {name for name, _ in EXAMPLE.findall((REPOSITORY / ".env.example").read_text())}
     versions = {name for name in named if name.endswith("_VERSION")}
     assert named - versions - example == set()
     assert example - named == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +12,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from contracts.telemetry import METRICS
 from contracts.topics import TOPICS
+from gateway.domain.addresses import client_address
 from tests.deploy.overlay import Json, Overlay, pod_of
 from tests.deploy.settings_of import (
     REPOSITORY,
@@ -113,7 +115,8 @@ def test_health_is_asked_at_the_ops_port(overlay: Overlay, name: str) -> None:
     assert paths == {
         "startupProbe": {"path": "/livez", "port": "ops"},
         "livenessProbe": {"path": "/livez", "port": "ops"},
-        "readinessProbe": {"path": "/readyz", "port": "ops"},
+        # Not /readyz: with Kafka away no gateway would be ready, and each of them can serve.
+        "readinessProbe": {"path": "/servez", "port": "ops"},
     }
     assert {"name": "ops", "containerPort": 9090} in container["ports"]
     # The checks themselves end after two seconds.
@@ -165,6 +168,37 @@ def test_images_are_ours_and_have_a_version(overlay: Overlay) -> None:
         assert (REPOSITORY / "services" / name).is_dir()
 
 
+def test_images_that_were_loaded_are_used(overlay: Overlay) -> None:
+    """A tag ``latest`` is pulled each time unless it is said otherwise."""
+    for workload in overlay.workloads():
+        (container,) = pod_of(workload)["containers"]
+        if container["image"].endswith(":latest"):
+            assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_argo_has_what_the_topics_job_needs_and_makes_topics_first(overlay: Overlay) -> None:
+    """Before the sync there is no ServiceAccount and no ConfigMap for it, and it would hang."""
+    job = overlay.all("Job")["topics"]
+    assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
+    waves = {(item["kind"], item["metadata"]["name"]): _wave(item) for item in overlay.objects}
+    assert waves["Job", "topics"] == waves["ServiceAccount", "topics"] == 0
+    assert {waves["ConfigMap", name] for name in overlay.all("ConfigMap")} == {0}
+    assert {waves["NetworkPolicy", name] for name in overlay.all("NetworkPolicy")} == {0}
+    later = {kind for (kind, _), wave in waves.items() if wave > 0}
+    assert later == {
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "ScaledObject",
+        "PodDisruptionBudget",
+        "Ingress",
+    }
+    assert all(waves[kind, name] == 1 for kind in later for name in overlay.all(kind))
+
+
+def _wave(item: Json) -> int:
+    return int(item["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+
+
 # Scaling
 
 
@@ -207,6 +241,19 @@ def test_metrics_that_scale_are_declared(overlay: Overlay) -> None:
     assert names <= {metric.name for metric in METRICS}
 
 
+def test_the_queue_that_scales_is_of_this_namespace(overlay: Overlay) -> None:
+    (namespace,) = overlay.all("Namespace")
+    triggers = overlay.all("ScaledObject")["llm-executor"]["spec"]["triggers"]
+    (query,) = [item["metadata"]["query"] for item in triggers if item["type"] == "prometheus"]
+    assert query == f'max(limelight_queued_calls{{namespace="{namespace}"}})'
+
+
+def test_no_overlay_joins_the_groups_of_another() -> None:
+    overlays = [Overlay(folder) for folder in (K8S / "overlays").iterdir()]
+    logs = {item.environment("gateway")["LIMELIGHT_LOG_URL"]["value"] for item in overlays}
+    assert len(logs) == len(overlays) > 1
+
+
 def test_limits_of_providers_are_shared_out(overlay: Overlay) -> None:
     share = float(overlay.environment("llm-executor")["LIMELIGHT_LIMITS_SHARE"]["value"])
     most = overlay.all("ScaledObject")["llm-executor"]["spec"]["maxReplicaCount"]
@@ -246,6 +293,16 @@ def test_who_may_reach_a_service(overlay: Overlay, name: str) -> None:
     }
     public = {("ingress-nginx", "http")} if name == "gateway" else set()
     assert allowed == {("monitoring", "ops")} | public
+
+
+def test_the_gateway_believes_the_ingress_about_clients(overlay: Overlay) -> None:
+    """Or all would share the limit of its address. Nothing public is believed by default."""
+    value = overlay.environment("gateway")["LIMELIGHT_TRUSTED_PROXIES"]["value"]
+    trusted = tuple(ip_network(part) for part in value.split(","))
+    for pod in ("10.244.1.7", "100.64.3.4", "172.17.0.3", "192.168.122.9", "fd00:10:244::7"):
+        assert client_address(pod, ["203.0.113.9"], trusted) == "203.0.113.9"
+    for public in ("198.51.100.7", "2001:db8::7"):
+        assert client_address(public, ["203.0.113.9"], trusted) == public
 
 
 @each_service

@@ -23,9 +23,8 @@ OBJECTIVES = slo.load()
 GROUPS = rules.groups(OBJECTIVES)
 ALERTS = rules.alerts_of(GROUPS)
 NAMES = sorted({alert.name for alert in ALERTS})
-PANELS = {
-    chart.title.split()[0] for board in dashboards.boards(OBJECTIVES) for chart in board.charts
-}
+CHARTS = [chart for board in dashboards.boards(OBJECTIVES) for chart in board.charts]
+PANELS = {chart.title.split()[0] for chart in CHARTS}
 """The first word of each: a runbook names panels as *Tried again*."""
 each_alert = pytest.mark.parametrize("name", NAMES)
 
@@ -107,6 +106,24 @@ def test_each_alert_says_all_that_is_needed(alert: Alert) -> None:
 def test_no_rule_looks_at_who_scrapes() -> None:
     """One process may hold many services, and one service run in many processes."""
     assert [text for text in _expressions() if re.search(r"\bjob\b", text)] == []
+
+
+def test_what_every_target_has_is_asked_of_ours_only() -> None:
+    """In a cluster each target has a label ``service``, and each process these metrics."""
+    shown = [text for chart in CHARTS for text in chart.queries.values()]
+    found = re.findall(r"\b(?:up|process_\w+)\b(?:{[^}]*})?", " ".join([*_expressions(), *shown]))
+    assert len(found) > 2
+    (wanted,) = {text.partition("{")[2] for text in found}
+    names = re.fullmatch(r'service=~"([\w|-]+)"}', wanted)
+    assert names is not None
+    assert sorted(names[1].split("|")) == sorted([*SERVICES, "allinone"])
+
+
+def test_alerts_of_others_are_not_shown() -> None:
+    (chart,) = [chart for chart in CHARTS if chart.title == "Firing alerts"]
+    names = re.search(r'alertname=~"([\w|]+)"', "".join(chart.queries.values()))
+    assert names is not None
+    assert names[1].split("|") == NAMES
 
 
 def test_burn_rates_are_those_of_the_workbook() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from bus.dead_letter import PREFIX
+from bus.fitting import PREFIX
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 from contracts.topics import ANSWER_CAPTURED, dlq_name
 from devkit.reports import named_in

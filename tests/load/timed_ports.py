@@ -129,6 +129,7 @@ class _TimedConsumer:
         self._inner = inner
         self._stages = stages
         self.assignment = inner.assignment
+        self.reached = inner.reached
         self.pause = inner.pause
         self.resume = inner.resume
         self.seek = inner.seek
@@ -147,6 +148,7 @@ class TimedLog:
     def __init__(self, inner: Log, stages: Stages) -> None:
         self._inner = inner
         self._stages = stages
+        self.start_offsets = inner.start_offsets
         self.end_offsets = inner.end_offsets
         self.committed = inner.committed
         self.reset = inner.reset

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contracts import telemetry as t
+from deploy.observability import rules
 from deploy.observability.burn_rates import BUDGET_LEFT, alert_name, error_ratio
 from deploy.observability.charts import WINDOW, Board, Chart, Row
-from deploy.observability.promql import highest, quantile, series, total
+from deploy.observability.promql import highest, of_targets, quantile, rate, series, total
 from deploy.observability.slo import Freshness, Objectives, Slo
 
 
@@ -56,12 +57,18 @@ def _legend(slo: Slo) -> str:
 
 
 def _processes(objectives: Objectives) -> list[Chart]:
+    told = rules.alerts_of(rules.groups(objectives))
+    names = "|".join(sorted({alert.name for alert in told}))
     return [
         Chart(
             title="Firing alerts",
             description="Alerts that are firing now, by name; each has a runbook of its name.",
             runbook="README",
-            queries={"{{alertname}}": 'count by (alertname) (ALERTS{alertstate="firing"})'},
+            queries={
+                "{{alertname}}": (
+                    f'count by (alertname) (ALERTS{{alertstate="firing",alertname=~"{names}"}})'
+                )
+            },
             number=True,
             width=12,
         ),
@@ -69,7 +76,7 @@ def _processes(objectives: Objectives) -> list[Chart]:
             title="Processes that answer",
             description="Ops ports that Prometheus could read at its last turn, by service.",
             runbook="ServiceDown",
-            queries={"{{service}}": 'sum by (service) (up{service!=""})'},
+            queries={"{{service}}": total(of_targets("up"), "service")},
             number=True,
             width=12,
         ),
@@ -92,13 +99,19 @@ def _processes(objectives: Objectives) -> list[Chart]:
             title="CPU",
             description="Cores used, by the service that Prometheus scrapes there.",
             runbook="EventLoopLagging",
-            queries={"{{service}}": total(f"rate(process_cpu_seconds_total[{WINDOW}])", "service")},
+            queries={
+                "{{service}}": total(
+                    rate(of_targets("process_cpu_seconds_total"), WINDOW), "service"
+                )
+            },
         ),
         Chart(
             title="Memory",
             description="Resident memory of the largest process of each service.",
             runbook="ServiceDown",
-            queries={"{{service}}": highest("process_resident_memory_bytes", "service")},
+            queries={
+                "{{service}}": highest(of_targets("process_resident_memory_bytes"), "service")
+            },
             unit="bytes",
         ),
         Chart(

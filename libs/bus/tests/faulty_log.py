@@ -64,6 +64,9 @@ class _FaultyConsumer:
     def assignment(self) -> AbstractSet[TopicPartition]:
         return self._inner.assignment()
 
+    def reached(self) -> Mapping[TopicPartition, int]:
+        return self._inner.reached()
+
     def pause(self, partitions: AbstractSet[TopicPartition]) -> None:
         self._inner.pause(partitions)
 
@@ -85,6 +88,7 @@ class FaultyLog:
         self.faults = faults
         self.create_topics = inner.create_topics
         self.topics = inner.topics
+        self.start_offsets = inner.start_offsets
         self.end_offsets = inner.end_offsets
         self.committed = inner.committed
         self.reset = inner.reset

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from bus.dead_letter import MESSAGE_CHARS, DeadLetters, FailureLimit, Rejected, dlq_fields
-from bus.errors import ConsumerHalted, LogUnavailable
-from bus.record import OutRecord, Record
+from bus.dead_letter import MESSAGE_CHARS, DeadLetters, FailureLimit, Rejected, dlq_fields, left_out
+from bus.errors import ConsumerHalted, LogUnavailable, RecordTooLarge
+from bus.fitting import without_largest
+from bus.provision import DLQ_MAX_BYTES
+from bus.record import Headers, OutRecord, Record, record_bytes
 from bus.replay import original
 from contracts.telemetry import CONSUMER_HALTED
 from hypothesis import given
@@ -18,15 +20,18 @@ from runtime.metrics import value
 
 
 class _Sent:
-    """A producer that keeps what it is given, or refuses it."""
+    """A producer that keeps what it is given, or refuses it; all, or what has too many bytes."""
 
     def __init__(self) -> None:
         self.records: list[OutRecord] = []
         self.down = False
+        self.limit = DLQ_MAX_BYTES
 
     async def send(self, records: Sequence[OutRecord]) -> None:
         if self.down:
             raise LogUnavailable("down")
+        if any(record_bytes(record) > self.limit for record in records):
+            raise RecordTooLarge("too large")
         self.records += records
 
     async def close(self) -> None:
@@ -157,3 +162,87 @@ async def test_a_letter_that_could_not_be_written_counts_once() -> None:
     sent.down = False
     await dead_letters.bury([rejected()])
     assert len(sent.records) == 1
+
+
+HUGE = DLQ_MAX_BYTES + 1
+WHOSE: Headers = (("ce_tenantid", b"acme"), ("x-note", b"fine"))
+
+
+def large(
+    key: bytes | None = b"k", value_: bytes | None = b"v", headers: Headers = WHOSE
+) -> Rejected:
+    return Rejected(Record(PLACED.name, 1, 7, key, value_, headers, 0), "oversize", "large", 1)
+
+
+def read(letter: OutRecord) -> Record:
+    return Record(DLQ, 0, 0, letter.key, letter.value, letter.headers, 0)
+
+
+@pytest.mark.parametrize(
+    ("given_", "said", "kept"),
+    [
+        (large(value_=bytes(HUGE)), f"body ({HUGE} bytes)", (b"k", None, WHOSE)),
+        (
+            large(headers=(*WHOSE, ("x", bytes(HUGE)))),
+            f"headers ({HUGE + 11} bytes)",
+            (b"k", b"v", WHOSE[:1]),
+        ),
+        (
+            large(headers=(("ce_id", bytes(HUGE)), *WHOSE[1:])),
+            f"ce_* headers ({HUGE + 5} bytes)",
+            (b"k", b"v", WHOSE[1:]),
+        ),
+        (large(key=bytes(HUGE)), f"key ({HUGE} bytes)", (None, b"v", WHOSE)),
+        (
+            large(value_=bytes(HUGE), headers=(*WHOSE, ("x", bytes(2 * HUGE)))),
+            f"headers ({2 * HUGE + 11} bytes), body ({HUGE} bytes)",
+            (b"k", None, WHOSE[:1]),
+        ),
+    ],
+    ids=["body", "headers", "attributes", "key", "two parts"],
+)
+@pytest.mark.asyncio
+async def test_what_does_not_fit_is_left_out_and_said(
+    given_: Rejected, said: str, kept: tuple[bytes | None, bytes | None, Headers]
+) -> None:
+    dead_letters, sent = letters()
+    await dead_letters.bury([given_, rejected()])
+    letter, whole = map(read, sent.records)
+    assert left_out(letter) == said
+    assert (letter.key, letter.value, original(letter).headers) == kept
+    assert (dlq_fields(letter)["reason"], dlq_fields(letter)["message"]) == ("oversize", "large")
+    assert str(original(letter)) == f"{PLACED.name}[1]@7"
+    assert (whole.value, left_out(whole)) == (b"x", "")
+
+
+@pytest.mark.asyncio
+async def test_what_just_fits_is_whole() -> None:
+    dead_letters, sent = letters()
+    await dead_letters.bury([large(value_=b"")])
+    room = DLQ_MAX_BYTES - record_bytes(sent.records[0])
+    await dead_letters.bury([large(value_=bytes(room)), large(value_=bytes(room + 1))])
+    _, just, over = sent.records
+    assert (len(just.value or b""), left_out(read(just))) == (room, "")
+    assert left_out(read(over)) == f"body ({room + 1} bytes)"
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_takes_less_than_agreed_gets_less() -> None:
+    """Its limit may count more than we do, or be another by now."""
+    dead_letters, sent = letters()
+    sent.limit = 2000
+    await dead_letters.bury([rejected(1), large(value_=bytes(3000)), rejected(2)])
+    assert [left_out(read(letter)) for letter in sent.records] == ["", "body (3000 bytes)", ""]
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_takes_no_letter_at_all_is_waited_for() -> None:
+    dead_letters, sent = letters()
+    sent.limit = 10
+    with pytest.raises(LogUnavailable, match="takes no letter"):
+        await dead_letters.bury([rejected()])
+    assert sent.records == []
+
+
+def test_of_nothing_nothing_is_left_out() -> None:
+    assert without_largest(OutRecord(DLQ, None, b"", (("dlq-reason", b"x"),))) is None

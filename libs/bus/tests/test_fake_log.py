@@ -9,6 +9,7 @@ import pytest
 from bus.errors import Fenced, LogUnavailable
 from bus.port import Log, TopicSpec
 from devkit.conformance.log import LogConformance
+from devkit.conformance.log_records import Expire
 from devkit.conformance.polling import drain, next_offsets, numbered, send, values
 from devkit.fake_log import FakeLog
 
@@ -24,6 +25,13 @@ class TestFakeLog(LogConformance):
             return log
 
         return same
+
+    @pytest.fixture
+    def expire(self, log: FakeLog) -> Expire:
+        async def forget(topic: str) -> None:
+            log.expire(topic)
+
+        return forget
 
     @pytest.fixture
     def connect(self) -> str:

@@ -5,6 +5,7 @@ import re
 import resource
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -19,6 +20,7 @@ from bus.local import LocalLog, LogLocked, LogTooNew
 from bus.port import Log, TopicSpec
 from bus.record import OutRecord, TopicPartition
 from devkit.conformance.log import LogConformance
+from devkit.conformance.log_records import DAY, Expire
 from devkit.conformance.polling import (
     numbered,
     read_all,
@@ -61,6 +63,14 @@ class TestLocalLog(LogConformance):
             return await open_log()
 
         return close_and_open
+
+    @pytest.fixture
+    def expire(self, log: LocalLog) -> Expire:
+        async def prune(_: str) -> None:
+            later = time.time() + (2 * DAY).total_seconds()
+            await log.prune(int(later * 1000))
+
+        return prune
 
     @pytest.fixture
     def connect(self, path: Path) -> str:

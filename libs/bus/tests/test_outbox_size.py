@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from bus.errors import RecordTooLarge
-from bus.kafka.records import record_bytes
 from bus.outbox import HEADER_BYTES, originate
+from bus.record import record_bytes
 from contracts.envelope import MOST_BYTES, from_headers
 from contracts.examples import examples
 from contracts.topics import COMPLETION_REQUESTED

@@ -17,11 +17,14 @@ from bus.lag import lag
 from bus.local import LocalLog
 from bus.publishing import Published, Publisher, Reaction
 from bus.record import OutRecord, Record
+from bus.replay import Replayed
 from contracts.envelope import to_headers
 from contracts.events.base import Event
 from contracts.topics import Topic
 from devkit.conformance.polling import read_all
+from devkit.fake_log import FakeLog, FakeProducer
 from libs.bus.tests.toy_delivery import (
+    ALL_TOPICS,
     BOOKED,
     DLQ,
     GROUP,
@@ -173,14 +176,75 @@ async def test_a_store_that_is_down_is_waited_for(log: LocalLog) -> None:
 
 async def test_an_event_of_no_cause_is_published_under_its_tenant(log: LocalLog) -> None:
     publisher = Publisher(GROUP, log, SystemClock())
-    with pytest.raises(LogUnavailable):
-        await publisher.originate(BOOKED, [("tenant-b", OrderBooked(account="a", number=1))])
     await publisher.start()
     await publisher.originate(BOOKED, [("tenant-b", OrderBooked(account="a", number=1))], "c-1")
     await publisher.originate(BOOKED, [])
     await publisher.stop(Deadline(1))
     [booking] = await published(log)
     assert (booking.tenant_id, booking.envelope.correlation_id) == ("tenant-b", "c-1")
+
+
+class Counting(FakeLog):
+    """A log that takes its time to hand out producers, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handed_out: list[FakeProducer] = []
+        self.gate = asyncio.Event()
+
+    async def producer(self) -> FakeProducer:
+        self.handed_out.append(await super().producer())
+        await self.gate.wait()
+        return self.handed_out[-1]
+
+
+async def test_who_sends_unstarted_connects_once_and_is_closed_by_the_stop() -> None:
+    log = Counting()
+    await log.create_topics(ALL_TOPICS)
+    publisher = Publisher(GROUP, log, SystemClock())
+    said = [("tenant-b", OrderBooked(account="a", number=1))]
+    sending = [asyncio.create_task(publisher.originate(BOOKED, said)) for _ in range(3)]
+    await asyncio.sleep(0)
+    log.gate.set()
+    await asyncio.gather(*sending)
+    assert told(await published(log)) == {"a": [1, 1, 1]}
+    (producer,) = log.handed_out
+    await publisher.stop(Deadline(1))
+    with pytest.raises(LogUnavailable):
+        await producer.send([])
+    with pytest.raises(LogUnavailable, match="stopped"):
+        await publisher.originate(BOOKED, said)
+    assert len(log.handed_out) == 1
+
+
+async def test_a_stop_while_it_connects_leaves_nothing_open() -> None:
+    log = Counting()
+    await log.create_topics(ALL_TOPICS)
+    publisher = Publisher(GROUP, log, SystemClock())
+    said = [("tenant-b", OrderBooked(account="a", number=1))]
+    sending = asyncio.create_task(publisher.originate(BOOKED, said))
+    await asyncio.sleep(0)
+    await publisher.stop(Deadline(1))
+    log.gate.set()
+    with pytest.raises(LogUnavailable):
+        await sending
+    with pytest.raises(LogUnavailable):
+        await log.handed_out[0].send([])
+    assert await published(log) == []
+
+
+async def test_a_replay_publishes_though_nothing_was_started(log: LocalLog) -> None:
+    """What ``limelight dlq replay`` does over Kafka: it builds the service, and no more."""
+    shelf = Shelf()
+    shelf.failing[1] = Permanent("not yet")
+    await send(log, [order("a", 1)])
+    async with shelving(log, shelf):
+        await no_lag(log)
+    shelf.failing.clear()
+    built = await made(log, shelf)
+    assert built.replays is not None
+    assert await built.replays.all(PLACED.name) == Replayed(applied=1, rejected=0)
+    assert told(await published(log)) == {"a": [1]}
 
 
 async def test_an_event_that_is_too_large_is_refused_before_it_is_sent(log: LocalLog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from bus.compose import transactional
@@ -10,6 +11,7 @@ from bus.errors import Permanent, Unavailable
 from bus.host import Service
 from bus.lag import lag
 from bus.local import LocalLog
+from bus.provision import DLQ_RETENTION
 from bus.replay import Replayed, Replays, depth, letters
 from devkit.conformance.polling import read_all
 from libs.bus.tests.toy_delivery import (
@@ -129,6 +131,30 @@ async def test_an_outage_stops_a_replay_where_it_is(log: LocalLog, memory_kit: M
         assert await replays(service).all(PLACED.name) == Replayed(applied=2, rejected=0)
     assert await memory_kit.booked() == {"a": [1, 2, 3]}
     assert len(await read_all(log, DLQ)) == 3
+
+
+@pytest.mark.asyncio
+async def test_letters_that_are_gone_are_not_waited_for(
+    log: LocalLog, memory_kit: MemoryKit
+) -> None:
+    desk = Desk(failing=failing(1, 2, 3))
+    await send(log, [order("a", n) for n in (1, 2)])
+    async with running(log, memory_kit, desk) as service:
+        await settled(log, memory_kit)
+        await replays(service).all(PLACED.name)  # they are buried again
+        assert await left(log) == 2
+        kept_until = datetime.now(UTC) + DLQ_RETENTION
+        assert await log.prune(int(kept_until.timestamp() * 1000) + 1000) > 0
+        assert await left(log) == 0
+        assert [item async for item in letters(log, PLACED.name, GROUP)] == []
+        assert await replays(service).all(PLACED.name) == Replayed(applied=0, rejected=0)
+        await send(log, [order("a", 3)])
+        await settled(log, memory_kit)
+        assert await left(log) == 1
+        desk.failing.clear()
+        assert await replays(service).all(PLACED.name) == Replayed(applied=1, rejected=0)
+    assert await memory_kit.booked() == {"a": [3]}
+    assert await left(log) == 0
 
 
 @pytest.mark.asyncio

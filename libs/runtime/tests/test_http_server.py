@@ -15,10 +15,11 @@ from runtime.health import Check, Checks, ops_app
 from runtime.server import HttpServer, PortTaken
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 pytestmark = pytest.mark.asyncio
+SERVING = {"postgres"}
 PATIENCE = 30  # seconds that no step of these takes, however busy the machine is
 
 
@@ -28,9 +29,21 @@ async def slow(request: Request) -> Response:
     return PlainTextResponse("answered")
 
 
+async def endless(request: Request) -> Response:
+    async def ticks() -> AsyncIterator[str]:
+        try:
+            yield "tick\n"
+            request.app.state.arrived.set()
+            await asyncio.sleep(100 * PATIENCE)
+        finally:
+            request.app.state.ended.set()
+
+    return StreamingResponse(ticks())
+
+
 def app() -> Starlette:
-    made = Starlette(routes=[Route("/slow", slow)])
-    made.state.arrived = asyncio.Event()
+    made = Starlette(routes=[Route("/slow", slow), Route("/endless", endless)])
+    made.state.arrived, made.state.ended = asyncio.Event(), asyncio.Event()
     return made
 
 
@@ -40,10 +53,16 @@ def arrived() -> asyncio.Event:
     return asyncio.Event()
 
 
+@pytest.fixture
+def ended() -> asyncio.Event:
+    """Set when an endless answer has come to its end."""
+    return asyncio.Event()
+
+
 @pytest_asyncio.fixture
-async def server(arrived: asyncio.Event) -> AsyncIterator[HttpServer]:
+async def server(arrived: asyncio.Event, ended: asyncio.Event) -> AsyncIterator[HttpServer]:
     served = app()
-    served.state.arrived = arrived
+    served.state.arrived, served.state.ended = arrived, ended
     made = HttpServer(served, "127.0.0.1", 0)
     await made.start()
     yield made
@@ -125,10 +144,38 @@ async def test_nobody_is_waited_for_beyond_the_deadline(
     await asyncio.wait({asked})
 
 
+@pytest.mark.parametrize("path", ["endless", f"slow?seconds={100 * PATIENCE}"])
+async def test_what_does_not_end_leaves_the_others_most_of_the_deadline(
+    server: HttpServer, arrived: asyncio.Event, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.server.OPEN_SECONDS", 0.1)
+    asked = asyncio.create_task(get(f"{server.url}/{path}"))
+    await asyncio.wait_for(arrived.wait(), PATIENCE)
+    deadline = Deadline(4 * PATIENCE)
+    await server.stop(deadline)
+    assert deadline.left > PATIENCE
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await asyncio.wait_for(asked, PATIENCE)
+
+
+async def test_a_stream_that_is_cut_ends_in_order(
+    server: HttpServer,
+    arrived: asyncio.Event,
+    ended: asyncio.Event,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = asyncio.create_task(get(f"{server.url}/endless"))
+    await asyncio.wait_for(arrived.wait(), PATIENCE)
+    await server.stop(Deadline(0.4))
+    assert ended.is_set()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    await asyncio.wait({asked})
+
+
 @pytest_asyncio.fixture
 async def ops(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     checks: Mapping[str, Check] = request.param
-    made = HttpServer(ops_app(checks), "127.0.0.1", 0)
+    made = HttpServer(ops_app(checks, SERVING & checks.keys() or None), "127.0.0.1", 0)
     await made.start()
     yield made.url
     await made.stop(Deadline(1))
@@ -148,6 +195,29 @@ async def test_not_ready_says_which_check_failed(ops: str) -> None:
     assert unready.json()["checks"] == {"log": True, "store": False, "redis": False}
     assert "hunter2" not in unready.text
     assert (await get(f"{ops}/livez")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("ops", "status"),
+    [
+        ({"log": no, "postgres": yes}, 200),
+        ({"log": yes, "postgres": no}, 503),
+        ({"log": yes, "postgres": broken}, 503),
+        ({"log": no, "store": yes}, 503),  # nothing is said of what serving needs: all of it
+        ({"log": yes, "store": yes}, 200),
+    ],
+    indirect=["ops"],
+)
+async def test_what_serving_needs_decides_whether_it_can_serve(ops: str, status: int) -> None:
+    served, ready = await get(f"{ops}/servez"), await get(f"{ops}/readyz")
+    assert served.status_code == status
+    assert served.json()["checks"] == ready.json()["checks"]
+    assert served.json()["status"] == ("ready" if status == 200 else "not ready")
+
+
+async def test_what_serving_needs_is_among_the_checks() -> None:
+    with pytest.raises(ValueError, match="no such check: postgre"):
+        ops_app({"postgres": yes}, {"postgre"})
 
 
 async def test_a_check_that_hangs_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,14 @@ import io
 import json
 import logging as standard
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import Field, SecretStr
 from runtime import logging
-from runtime.settings import BadSettings, ServiceSettings, load
+from runtime.settings import BadSettings, Format, Level, ServiceSettings, load
 
 
 class Lines:
@@ -71,6 +71,23 @@ def test_the_level_is_obeyed(lines: Lines) -> None:
     logging.logger("x").info("not shown")
     logging.logger("x").error("shown")
     assert [line["event"] for line in lines.read()] == ["shown"]
+
+
+@pytest.mark.parametrize("level", ["error", "Error"])
+def test_a_level_may_be_written_in_any_case(lines: Lines, level: str) -> None:
+    lines.configure(level)
+    logging.logger("x").warning("not shown")
+    logging.logger("x").error("shown")
+    assert [line["event"] for line in lines.read()] == ["shown"]
+
+
+@pytest.mark.parametrize(
+    ("level", "style", "said"),
+    [("loud", "json", "LIMELIGHT_LOG_LEVEL: 'LOUD'"), ("INFO", "xml", "LIMELIGHT_LOG_FORMAT")],
+)
+def test_what_is_no_level_or_format_is_named(level: str, style: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        logging.configure("gateway", level, style)
 
 
 def test_a_line_carries_the_trace_it_belongs_to(lines: Lines) -> None:
@@ -175,6 +192,32 @@ def test_every_bad_setting_is_named_by_its_variable(environment: pytest.MonkeyPa
         load(Settings)
     for name in ("LIMELIGHT_POSTGRES_DSN", "LIMELIGHT_ATTEMPTS", "LIMELIGHT_OPS_PORT"):
         assert f"{name}: " in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("level", "style"), [("debug", "Console"), ("Warning", "JSON"), ("CRITICAL", "console")]
+)
+def test_level_and_format_may_be_written_in_any_case(
+    environment: pytest.MonkeyPatch, level: str, style: str
+) -> None:
+    environment.setenv("LIMELIGHT_LOG_LEVEL", level)
+    environment.setenv("LIMELIGHT_LOG_FORMAT", style)
+    settings = load(ServiceSettings)
+    assert (settings.log_level, settings.log_format) == (level.upper(), style.lower())
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml")])
+def test_another_level_or_format_is_named(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(f"LIMELIGHT_{name}", value)
+    with pytest.raises(BadSettings, match=f"LIMELIGHT_{name}: Input should be "):
+        load(ServiceSettings)
+
+
+def test_every_level_and_format_can_be_configured() -> None:
+    assert get_args(Level) == logging.LEVELS
+    assert get_args(Format) == logging.STYLES
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bus.dead_letter import left_out
 from bus.host import ServiceSpec
 from bus.port import Log
 from bus.record import Record
-from bus.replay import DlqView, Letter, Replayed, Replays, letters
+from bus.replay import DlqView, Letter, Replayed, Replays, letters, not_replayable
 
 V = TypeVar("V", bound=DlqView)
 
@@ -31,6 +32,7 @@ class Row:
     buried: str
     key: str
     replayed: bool
+    left_out: str
 
 
 def chosen(views: Mapping[str, V], service: str | None) -> Mapping[str, V]:
@@ -49,7 +51,10 @@ async def listed(views: Mapping[str, V]) -> list[Row]:
 
 
 async def shown(views: Mapping[str, V], service: str, topic: str, at: str) -> dict[str, Any]:
-    """One dead letter with headers and body as text. Raises NoSuchDlq."""
+    """One dead letter with headers and body as text; ``note`` says if it is not whole.
+
+    Raises NoSuchDlq.
+    """
     entry = _service(views, service)
     _topic(entry, topic)
     async for letter in letters(entry.log, topic, entry.group):
@@ -110,6 +115,7 @@ def _row(service: str, topic: str, letter: Letter) -> Row:
         buried=letter.at,
         key=letter.key,
         replayed=letter.replayed,
+        left_out=letter.left_out,
     )
 
 
@@ -118,6 +124,7 @@ def _whole(record: Record) -> dict[str, Any]:
         "key": _text(record.key),
         "headers": [[name, _text(value)] for name, value in record.headers],
         "body": _text(record.value),
+        "note": not_replayable(record) if left_out(record) else "",
     }
 
 

@@ -66,6 +66,7 @@ class BatchConsumer:
         self._held: dict[TopicPartition, _Held] = {}
         self._attempts: dict[TopicPartition, tuple[int, int]] = {}
         self._owed: dict[TopicPartition, int] = {}  # offsets to commit, until the log has them
+        self._committed: dict[TopicPartition, int] = {}  # by this member, since it was given them
         self._consumer: Consumer | None = None
         self._halted = False
         self._working = asyncio.Lock()
@@ -99,6 +100,7 @@ class BatchConsumer:
             self._held.pop(partition, None)
             self._attempts.pop(partition, None)
             self._owed.pop(partition, None)
+            self._committed.pop(partition, None)
 
     async def on_assigned(self, partitions: AbstractSet[TopicPartition]) -> None:
         """Nothing to prepare."""
@@ -117,9 +119,22 @@ class BatchConsumer:
                 await wait_for(stopping, 1.0)
 
     async def _work_on(self, batch: Sequence[Record]) -> None:
-        if batch or self._owed:
+        if batch or self._owed or self._passed():
             async with self._working:
-                await self._work(batch)
+                await (self._work(batch) if batch else self._commit())
+
+    def _passed(self) -> dict[TopicPartition, int]:
+        """Offsets past the last record of partitions in which all is done, not yet committed.
+
+        Without them a group would seem to be behind for as long as no record comes after the end
+        of a transaction.
+        """
+        assert self._consumer is not None
+        return {
+            partition: offset
+            for partition, offset in self._consumer.reached().items()
+            if partition not in self._held and offset > self._committed.get(partition, 0)
+        }
 
     async def _fresh(self) -> list[Record]:
         """What the log has for partitions that are not held."""
@@ -265,6 +280,8 @@ class BatchConsumer:
     async def _commit(self) -> None:
         assert self._consumer is not None
         owned = self._consumer.assignment()
+        for partition, offset in self._passed().items():
+            self._owed[partition] = max(offset, self._owed.get(partition, 0))
         # One partition that is gone would have the commit of all the others refused.
         self._owed = {item: offset for item, offset in self._owed.items() if item in owned}
         if not self._owed:
@@ -273,6 +290,7 @@ class BatchConsumer:
             await self._consumer.commit(self._owed)
         except Fenced as error:
             _log.info("partition moved before commit", group=self._group, error=str(error))
+        self._committed |= self._owed
         self._owed = {}
 
     def _complete_held(

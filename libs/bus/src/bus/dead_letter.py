@@ -12,13 +12,14 @@ from runtime.clock import Clock
 from runtime.logging import logger
 from runtime.metrics import counter, gauge
 
-from bus.errors import ConsumerHalted, LogUnavailable
+from bus.errors import ConsumerHalted, LogUnavailable, RecordTooLarge
 from bus.failpoint import hit
+from bus.fitting import LEFT_OUT, PREFIX, fitting, without_largest
 from bus.port import Producer
+from bus.provision import DLQ_MAX_BYTES
 from bus.record import Headers, OutRecord, Record
 
 _log = logger(__name__)
-PREFIX = "dlq-"
 MESSAGE_CHARS = 1000
 
 
@@ -27,6 +28,7 @@ class Rejected:
     """A record on its way to the DLQ. ``reason`` is a stable code, ``message`` for people.
 
     ``from_outside``: it came from a topic that anybody may write to, and could not be read.
+    ``left_out``: what an earlier letter of it had no room for; empty if it is whole.
     """
 
     record: Record
@@ -34,6 +36,7 @@ class Rejected:
     message: str
     attempts: int
     from_outside: bool = False
+    left_out: str = ""
 
 
 class FailureLimit:
@@ -107,10 +110,34 @@ class DeadLetters:
         if not rejected:
             return
         hit("dead-letter-before-send")
-        await self._producer.send([self._letter(item) for item in rejected])
+        await self._send([self._letter(item) for item in rejected])
         hit("dead-letter-after-send")
         for item in rejected:
             self._tell(item)
+
+    async def _send(self, letters: Sequence[OutRecord]) -> None:
+        """All at once; one by one if the log takes less than it was made to take."""
+        try:
+            await self._producer.send(letters)
+        except RecordTooLarge:
+            for letter in letters:
+                await self._send_shrunk(letter)
+
+    async def _send_shrunk(self, letter: OutRecord) -> None:
+        """Leave out part after part until the log takes it: what is counted is not all it counts.
+
+        A record of many small headers is larger on the broker than the sum of them.
+        """
+        while True:
+            try:
+                await self._producer.send([letter])
+            except RecordTooLarge as error:
+                smaller = without_largest(letter)
+                if smaller is None:  # it waits: to end the process would not help either
+                    raise LogUnavailable(f"{letter.topic} takes no letter: {error}") from error
+                letter = smaller
+            else:
+                return
 
     def _guard(self, rejected: int, applied: int) -> None:
         try:
@@ -137,10 +164,13 @@ class DeadLetters:
             "offset": str(record.offset),
             "at": self._clock.now().isoformat(),
         }
+        if item.left_out:
+            about[LEFT_OUT] = item.left_out
         ours: Headers = tuple((PREFIX + name, value.encode()) for name, value in about.items())
         original = without_dlq(record.headers)
         topic = dlq_name(record.topic, self._group)
-        return OutRecord(topic, record.key, record.value, (*original, *ours))
+        letter = OutRecord(topic, record.key, record.value, (*original, *ours))
+        return fitting(letter, DLQ_MAX_BYTES)
 
 
 def _spread(rejected: int, total: int) -> list[bool]:
@@ -149,6 +179,11 @@ def _spread(rejected: int, total: int) -> list[bool]:
     Their order is not known, and a batch may be larger than the window it goes into.
     """
     return [(n + 1) * rejected // total > n * rejected // total for n in range(total)]
+
+
+def left_out(letter: Record) -> str:
+    """Which parts of its record a dead letter had no room for; empty if it has all."""
+    return dlq_fields(letter).get(LEFT_OUT, "")
 
 
 def without_dlq(headers: Headers) -> Headers:

@@ -30,11 +30,16 @@ _log = logging.logger(__name__)
 
 @dataclass
 class Service:
-    """A built service: its components in starting order and its readiness checks."""
+    """A built service: its components in starting order and its readiness checks.
+
+    ``serving`` names the checks without which it cannot serve requests, None: all of them. What
+    is not among them (the log, say) may be down without taking the service out of balance.
+    """
 
     components: Sequence[Component]
     checks: Mapping[str, Check] = field(default_factory=dict)
     replays: Replays | None = None
+    serving: frozenset[str] | None = None
 
     async def start(self) -> None:
         """Start the components in order; if one fails, those before it are stopped again."""
@@ -112,7 +117,7 @@ async def _run(spec: ServiceSpec, settings: ServiceSettings) -> None:
     log = await connect(settings)
     service = await spec.build(settings, log)
     ops = HttpServer(
-        ops_app({"log": log.healthy, **service.checks}),
+        ops_app({"log": log.healthy, **service.checks}, service.serving),
         settings.ops_host,
         settings.ops_port,
         variable="LIMELIGHT_OPS_PORT",

@@ -13,15 +13,14 @@ from runtime.tasks import Periodic
 from bus.errors import BusError
 from bus.port import Log
 from bus.replay import depth
+from bus.unread import unread
 
 EVERY_SECONDS = 5.0
 
 
 async def lag(log: Log, topic: str, group: str) -> int:
-    """Records of ``topic`` that ``group`` has not committed."""
-    done = await log.committed(group, topic)
-    ends = await log.end_offsets(topic)
-    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+    """Records of ``topic`` that ``group`` has not committed and that are still there."""
+    return sum(map(len, (await unread(log, topic, group)).values()))
 
 
 def lag_meter(source: Log, group: str, topics: Sequence[Topic[Any]]) -> Periodic:

@@ -80,6 +80,14 @@ class Consumer(Protocol):
     def assignment(self) -> AbstractSet[TopicPartition]:
         """The partitions this member owns now."""
 
+    def reached(self) -> Mapping[TopicPartition, int]:
+        """Where reading goes on, in partitions of which all that was read has been returned.
+
+        It may be past the last record: the end of a transaction is an entry of the log and no
+        record, nor is what was compacted away. Who is done with every record that it was given
+        may commit these offsets. Partitions of which it is not known (yet) are left out.
+        """
+
     def pause(self, partitions: AbstractSet[TopicPartition]) -> None:
         """Stop returning records of these; membership and polling go on."""
 
@@ -109,6 +117,12 @@ class Log(Protocol):
         self, group: str, topics: Sequence[str], listener: RebalanceListener | None = None
     ) -> Consumer:
         """Join ``group``. A group without commits starts at the earliest record."""
+
+    async def start_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        """The offset below which nothing is left, per partition; the end's where all is gone.
+
+        Retention moves it. A record that is there is at this offset or behind it.
+        """
 
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         """The next offset to be written, per partition."""

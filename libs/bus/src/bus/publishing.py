@@ -7,6 +7,7 @@ with the same ids.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -44,22 +45,31 @@ class Reaction(Generic[E]):
 
 
 class Publisher:
-    """Sends events of a service and returns when the log has acknowledged them."""
+    """Sends events of a service and returns when the log has acknowledged them.
+
+    It connects when it is started, or when there is first something to send: a replay of dead
+    letters builds a service and starts nothing.
+    """
 
     def __init__(self, service: str, log: Log, clock: Clock) -> None:
         self._service = service
         self._source = log
         self._clock = clock
         self._producer: Producer | None = None
+        self._connecting = asyncio.Lock()
+        self._stopped = False
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = await self._source.producer()
+        self._stopped = False
+        await self._connected()
 
     async def stop(self, deadline: Deadline) -> None:
         """Close; nothing is held back."""
+        self._stopped = True
         if self._producer is not None:
             await self._producer.close()
+            self._producer = None
 
     async def originate(
         self, topic: Topic[E], events: Sequence[tuple[str, E]], correlation_id: str | None = None
@@ -71,12 +81,21 @@ class Publisher:
         """Publish in order. Raises LogUnavailable, RecordTooLarge."""
         if not rows:
             return
-        if self._producer is None:
-            raise LogUnavailable("not connected yet")
+        producer = await self._connected()
         with tracing.sending(rows) as records:
-            await self._producer.send(records)
+            await producer.send(records)
         for topic, number in Counter(row.topic for row in rows).items():
             counter(EVENTS_PUBLISHED).labels(self._service, topic).inc(number)
+
+    async def _connected(self) -> Producer:
+        async with self._connecting:
+            if self._producer is None and not self._stopped:
+                self._producer = await self._source.producer()
+            producer = self._producer
+        if producer is None or self._stopped:
+            await self.stop(Deadline(0))  # it may have been stopped while it connected
+            raise LogUnavailable("the publisher is stopped")
+        return producer
 
     def _row(
         self, topic: Topic[E], tenant_id: str, event: E, correlation_id: str | None

@@ -49,3 +49,9 @@ class Record:
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+def record_bytes(record: OutRecord) -> int:
+    """Bytes of key, value and headers, which is what a topic limits, in every log."""
+    headers = sum(len(name.encode()) + len(value) for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

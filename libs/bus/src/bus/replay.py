@@ -13,19 +13,24 @@ from contracts.events.base import Event
 from contracts.topics import Topic, dlq_name
 
 from bus.apply import Apply
-from bus.dead_letter import DeadLetters, Rejected, dlq_fields, without_dlq
+from bus.dead_letter import DeadLetters, Rejected, dlq_fields, left_out, without_dlq
 from bus.errors import Permanent, Poison, Unavailable
 from bus.intake import Intake
 from bus.port import Log
 from bus.record import Record, TopicPartition
 from bus.tenants import TenantDirectory
+from bus.unread import unread
 
 READ_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter: where it lies, why, and whether a replay has been past it."""
+    """A dead letter: where it lies, why, and whether a replay has been past it.
+
+    ``left_out`` names the parts of the record that were too large for it, with their bytes: such
+    a letter cannot be replayed.
+    """
 
     place: str
     reason: str
@@ -34,6 +39,7 @@ class Letter:
     at: str
     key: str
     replayed: bool
+    left_out: str
     record: Record
 
 
@@ -53,18 +59,16 @@ def replay_group(group: str) -> str:
 async def letters(log: Log, topic: str, group: str) -> AsyncIterator[Letter]:
     """All dead letters of a group on a topic, oldest first."""
     name = dlq_name(topic, group)
-    done = await log.committed(replay_group(group), name)
-    for partition, end in sorted((await log.end_offsets(name)).items()):
-        async for record in _between(log, partition, 0, end):
-            yield _letter(record, record.offset < done.get(partition, 0))
+    starts = await log.start_offsets(name)
+    for partition, left in (await unread(log, name, replay_group(group))).items():
+        async for record in _of(log, partition, range(starts.get(partition, 0), left.stop)):
+            yield _letter(record, record.offset < left.start)
 
 
 async def depth(log: Log, topic: str, group: str) -> int:
-    """How many dead letters no replay has been past."""
-    name = dlq_name(topic, group)
-    done = await log.committed(replay_group(group), name)
-    ends = await log.end_offsets(name)
-    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+    """How many dead letters there are that no replay has been past."""
+    left = await unread(log, dlq_name(topic, group), replay_group(group))
+    return sum(map(len, left.values()))
 
 
 async def replay(
@@ -76,10 +80,9 @@ async def replay(
         Unavailable: a store or the log is down; what was done is remembered, call again.
     """
     name = dlq_name(topic, group)
-    done = await log.committed(replay_group(group), name)
     applied = rejected = 0
-    for partition, end in sorted((await log.end_offsets(name)).items()):
-        async for record in _between(log, partition, done.get(partition, 0), end):
+    for partition, left in (await unread(log, name, replay_group(group))).items():
+        async for record in _of(log, partition, left):
             if await _once_more(intake, record, apply, dead_letters):
                 applied += 1
             else:
@@ -100,12 +103,14 @@ async def replay_one(
     """Run the dead letter at (partition, offset) only; whether it was applied.
 
     Raises:
-        Permanent: there is no such dead letter.
+        Permanent: there is no such dead letter, or a part of its record is not in it.
     """
     partition = TopicPartition(dlq_name(topic, group), place[0])
     found = await log.read(partition, place[1], 1)
     if not found or found[0].offset != place[1]:
         raise Permanent(f"no dead letter at {place[0]}:{place[1]} of {partition.topic}")
+    if left_out(found[0]):
+        raise Permanent(f"dead letter {place[0]}:{place[1]} {not_replayable(found[0])}")
     return await _once_more(intake, found[0], apply, dead_letters)
 
 
@@ -145,6 +150,9 @@ class Replays(DlqView):
 async def _once_more(
     intake: Intake, letter: Record, apply: Apply, dead_letters: DeadLetters
 ) -> bool:
+    if left_out(letter):
+        await dead_letters.bury_again(_incomplete(letter))
+        return False
     record = original(letter)
     attempts = int(dlq_fields(letter).get("attempts", "0")) + 1
     decoded, rejected = await intake.read([record])
@@ -162,6 +170,27 @@ async def _once_more(
         await dead_letters.bury_again(Rejected(record, reason, said, attempts))
         return False
     return True
+
+
+def not_replayable(letter: Record) -> str:
+    """Why a letter with parts left out can be no more than looked at, and what to do."""
+    return (
+        f"cannot be replayed, for want of room it is without: {left_out(letter)}. The record "
+        f"itself is {original(letter)} for as long as its topic keeps it: have its producer send "
+        "it again, smaller"
+    )
+
+
+def _incomplete(letter: Record) -> Rejected:
+    """The same letter again: nothing was tried, and nothing more is known."""
+    fields = dlq_fields(letter)
+    return Rejected(
+        original(letter),
+        fields["reason"],
+        not_replayable(letter),
+        int(fields.get("attempts", "0")),
+        left_out=left_out(letter),
+    )
 
 
 def original(letter: Record) -> Record:
@@ -186,22 +215,18 @@ def _letter(record: Record, replayed: bool) -> Letter:
         at=fields.get("at", ""),
         key=(record.key or b"").decode(errors="replace"),
         replayed=replayed,
+        left_out=left_out(record),
         record=record,
     )
 
 
-async def _between(
-    log: Log, partition: TopicPartition, start: int, end: int
-) -> AsyncIterator[Record]:
-    offset = start
-    while offset < end:
-        records = [
-            record
-            for record in await log.read(partition, offset, READ_AT_ONCE)
-            if record.offset < end
-        ]
+async def _of(log: Log, partition: TopicPartition, offsets: range) -> AsyncIterator[Record]:
+    at = offsets.start
+    while at < offsets.stop:
+        found = await log.read(partition, at, READ_AT_ONCE)
+        records = [record for record in found if record.offset < offsets.stop]
         if not records:
             return
         for record in records:
             yield record
-        offset = records[-1].offset + 1
+        at = records[-1].offset + 1

@@ -53,6 +53,7 @@ class FakeLog:
         self.rng = rng
         self._clock = clock
         self.records: dict[TopicPartition, list[Record]] = {}
+        self._starts: dict[TopicPartition, int] = {}
         self._specs: dict[str, TopicSpec] = {}
         self._groups: dict[str, _Group] = {}
         self._turn = count()
@@ -79,6 +80,9 @@ class FakeLog:
         await self._change(group, joining=consumer)
         return consumer
 
+    async def start_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        return {item: self._starts.get(item, 0) for item in self.partitions(topic)}
+
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         return {item: len(self.records[item]) for item in self.partitions(topic)}
 
@@ -93,7 +97,7 @@ class FakeLog:
 
     async def read(self, partition: TopicPartition, offset: int, limit: int) -> Sequence[Record]:
         self.require_open()
-        return self.records[partition][offset : offset + limit]
+        return self.there(partition, offset, limit)
 
     async def healthy(self) -> bool:
         return not self._closed and not self.down
@@ -114,6 +118,15 @@ class FakeLog:
         for member in self.group(group).members:
             member.cursors.clear()
         self._groups[group] = _Group(committed=self.group(group).committed)
+
+    def expire(self, topic: str) -> None:
+        """All records of ``topic`` are too old and go; their offsets are never used again."""
+        self._starts |= {item: len(self.records[item]) for item in self.partitions(topic)}
+
+    def there(self, partition: TopicPartition, offset: int, limit: int) -> list[Record]:
+        """Up to ``limit`` records from ``offset`` on that have not expired."""
+        start = max(offset, self._starts.get(partition, 0))
+        return self.records[partition][start : start + limit]
 
     def append(self, records: Sequence[OutRecord]) -> None:
         """Write all of ``records`` or none; wakes who waits for them."""
@@ -237,6 +250,9 @@ class FakeConsumer:
     def assignment(self) -> AbstractSet[TopicPartition]:
         return frozenset(self.cursors)
 
+    def reached(self) -> Mapping[TopicPartition, int]:
+        return {item: cursor.position for item, cursor in self.cursors.items()}
+
     def pause(self, partitions: AbstractSet[TopicPartition]) -> None:
         for partition in partitions & self.cursors.keys():
             self.cursors[partition].paused = True
@@ -294,7 +310,7 @@ class FakeConsumer:
 
     def _take_from(self, partition: TopicPartition, limit: int) -> list[Record]:
         cursor = self.cursors[partition]
-        there = self._log.records[partition][cursor.position : cursor.position + limit]
+        there = self._log.there(partition, cursor.position, limit)
         if there and self._log.rng is not None:
             there = there[: self._log.rng.randint(1, len(there))]
         if there:

@@ -1,9 +1,10 @@
-"""The ops port of a process: ``/livez``, ``/readyz`` and ``/metrics``."""
+"""The ops port of a process: ``/livez``, ``/readyz``, ``/servez`` and ``/metrics``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -48,23 +49,45 @@ async def _answer(check: Check) -> bool:
         return False
 
 
-def ops_app(checks: Mapping[str, Check]) -> Starlette:
-    """An ASGI app that is ready when every check answers true within two seconds."""
+def ops_app(checks: Mapping[str, Check], serving: AbstractSet[str] | None = None) -> Starlette:
+    """An ASGI app that is ready when every check answers true within two seconds.
+
+    ``serving`` names the checks without which no request can be served, None: all of them.
+    ``/servez`` goes by these alone, so that what can wait for the rest still gets its requests.
+
+    Raises:
+        ValueError: ``serving`` names a check that there is not.
+    """
     declare_all()
     readiness = Checks(checks)
+    needed = frozenset(checks if serving is None else serving)
+    if unknown := needed - checks.keys():
+        raise ValueError(f"no such check: {', '.join(sorted(unknown))}")
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
         results = await readiness.run()
-        ready = all(results.values())
-        body = {"status": "ready" if ready else "not ready", "checks": results}
-        return JSONResponse(body, status_code=200 if ready else 503)
+        return _said(results, all(results.values()))
+
+    async def servez(_: Request) -> Response:
+        results = await readiness.run()
+        return _said(results, all(results[name] for name in needed))
 
     async def metrics(_: Request) -> Response:
         return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Starlette(
-        routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+        routes=[
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+            Route("/servez", servez),
+            Route("/metrics", metrics),
+        ]
     )
+
+
+def _said(results: Mapping[str, bool], ready: bool) -> Response:
+    body = {"status": "ready" if ready else "not ready", "checks": results}
+    return JSONResponse(body, status_code=200 if ready else 503)

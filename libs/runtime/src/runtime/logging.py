@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,8 +24,18 @@ _SECRET_NAME = re.compile(r"(api_?key|authorization|password|secret|token)$", re
 _SECRET_VALUE = re.compile(r"\b(sk-|lk_|Bearer )[A-Za-z0-9_\-]{8,}|://[^:/@\s]*:[^@/\s]+@")
 
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+STYLES = ("json", "console")
+
+
 def configure(service: str, level: str = "INFO", style: str = "json") -> None:
-    """Route structlog and the standard library through one formatter on stderr."""
+    """Route structlog and the standard library through one formatter on stderr.
+
+    Raises:
+        ValueError: there is no such level or style; says which variable to set to what.
+    """
+    level = _one_of(LEVELS, level.upper(), "LIMELIGHT_LOG_LEVEL")
+    style = _one_of(STYLES, style.lower(), "LIMELIGHT_LOG_FORMAT")
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -50,6 +60,12 @@ def configure(service: str, level: str = "INFO", style: str = "json") -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     _quiet()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _one_of(known: Sequence[str], given: str, variable: str) -> str:
+    if given not in known:
+        raise ValueError(f"{variable}: {given!r} is none of {', '.join(known)}")
+    return given
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 
 from runtime.deadline import Deadline
+from runtime.logging import logger
+from runtime.tasks import CANCEL_SECONDS
+
+_log = logger(__name__)
+
+
+OPEN_SECONDS = 5.0
+OPEN_SHARE = 0.25
+"""What open requests get of a shutdown, at most: a stream of events never ends by itself, and
+what stops after the server needs the rest."""
 
 
 class PortTaken(OSError):
@@ -60,14 +71,27 @@ class HttpServer:
             await asyncio.sleep(0.005)
 
     async def stop(self, deadline: Deadline) -> None:
-        """Answer what was asked, within the deadline."""
+        """Answer what was asked, within a share of the deadline; then cut what is still open."""
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
-        done, _ = await asyncio.wait({self._task}, timeout=deadline.left)
+        seconds = min(OPEN_SECONDS, OPEN_SHARE * deadline.left)
+        done, _ = await asyncio.wait({self._task}, timeout=seconds)
         if not done:
-            self._server.force_exit = True
-            await self._task
+            await self._cut(self._server, self._task)
+
+    async def _cut(self, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        """Hang up, so that streams end in order; cancel what goes on for all that."""
+        state = server.server_state
+        _log.info("requests cut at shutdown", port=self._port, requests=len(state.tasks))
+        for connection in list(state.connections):
+            connection.transport.close()
+        await _ended(state.tasks)
+        for request in list(state.tasks):
+            request.cancel()
+        await _ended(state.tasks)
+        server.force_exit = True
+        await serving
 
     def _bind(self) -> socket.socket:
         # The protocol is named because asyncio turns Nagle off only on sockets that say TCP.
@@ -83,6 +107,11 @@ class HttpServer:
             ) from error
         listener.listen(1024)
         return listener
+
+
+async def _ended(requests: AbstractSet[asyncio.Task[None]]) -> None:
+    if requests:
+        await asyncio.wait(set(requests), timeout=CANCEL_SECONDS)
 
 
 class _QuietServer(uvicorn.Server):

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Format = Literal["json", "console"]
 TLS_SCHEME = "kafka+ssl"
 _TLS_FIELDS = ("log_ca_file", "log_cert_file", "log_key_file")
 _SASL_FIELDS = ("log_sasl_mechanism", "log_username", "log_password")
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 class ServiceSettings(BaseSettings):
@@ -53,7 +63,10 @@ class ServiceSettings(BaseSettings):
     )
     ops_host: str = Field(default="0.0.0.0", description="address of the ops port")  # noqa: S104
     ops_port: int = Field(
-        default=9090, ge=0, le=65535, description="port of /livez, /readyz, /metrics; 0 picks"
+        default=9090,
+        ge=0,
+        le=65535,
+        description="port of /livez, /readyz, /servez, /metrics; 0 picks",
     )
     dead_letter_ratio: float = Field(
         default=0.5,
@@ -62,8 +75,12 @@ class ServiceSettings(BaseSettings):
         description="a consumer halts when more of its last 200 records were rejected; 1: never",
     )
     shutdown_seconds: float = Field(default=25.0, description="time to drain on SIGTERM")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
-    log_format: str = Field(default="json", description="json, or console for people")
+    log_level: Annotated[Level, BeforeValidator(_upper)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    log_format: Annotated[Format, BeforeValidator(_lower)] = Field(
+        default="json", description="json, or console for people"
+    )
     otlp_endpoint: str | None = Field(
         default=None, description="OTLP/HTTP collector for traces, e.g. http://127.0.0.1:4318"
     )

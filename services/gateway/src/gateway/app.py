@@ -142,6 +142,8 @@ async def build(settings: Settings, log: Log) -> Service:
             "postgres": PostgresStore(pool).healthy,
             "redis": redis.limiter.healthy,
         },
+        # Events wait in the outbox, requests pass uncounted, projections are behind: it serves.
+        serving=frozenset({"postgres"}),
     )
 
 

@@ -10,6 +10,7 @@ import os
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from allinone.cli.shell import clear_errors, out
@@ -31,7 +32,7 @@ def list_letters(
         rows = _listed(service)
     table = Table("service", "topic", "at", "reason", "attempts", "buried", "replayed", "message")
     for row in rows:
-        table.add_row(
+        cells = (
             row["service"],
             row["topic"],
             row["at"],
@@ -39,8 +40,9 @@ def list_letters(
             str(row["attempts"]),
             row["buried"][:19],
             "yes" if row["replayed"] else "no",
-            row["message"],
+            _message(row),
         )
+        table.add_row(*map(escape, cells))  # a stranger's words may look like markup
     out.print(table)
 
 
@@ -53,6 +55,8 @@ def show(service: Service, topic: Topic, at: Place) -> None:
         out.print(f"{name}: {value}", markup=False, soft_wrap=True)
     out.print(f"key: {letter['key']}", markup=False, soft_wrap=True)
     out.print(str(letter["body"]), markup=False, soft_wrap=True)
+    if letter["note"]:
+        out.print(f"This letter {letter['note']}.", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -67,6 +71,11 @@ def replay(
     out.print(f"applied {done['applied']}, rejected again {done['rejected']}")
     if done["rejected"]:
         raise typer.Exit(1)
+
+
+def _message(row: dict[str, Any]) -> str:
+    lacking = f" (left out, so no replay: {row['left_out']})" if row["left_out"] else ""
+    return f"{row['message']}{lacking}"
 
 
 def _listed(service: str | None) -> list[dict[str, Any]]:

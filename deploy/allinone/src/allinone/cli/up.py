@@ -53,7 +53,7 @@ def configure_logs(default_level: str) -> None:
 
     from allinone.app import NAME  # noqa: PLC0415
 
-    level = os.environ.get("LIMELIGHT_LOG_LEVEL", default_level)
+    level = os.environ.get("LIMELIGHT_LOG_LEVEL") or default_level
     style = os.environ.get("LIMELIGHT_LOG_FORMAT", "console" if out.is_terminal else "json")
     logging.configure(NAME, level, style)
 

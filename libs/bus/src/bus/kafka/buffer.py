@@ -43,6 +43,10 @@ class Buffer:
         records = len(self._queues.get(partition, ()))
         return records < HIGH_RECORDS and self._bytes.get(partition, 0) < HIGH_BYTES
 
+    def holds(self, partition: TopicPartition) -> bool:
+        """Whether records of this partition wait to be taken."""
+        return bool(self._queues.get(partition))
+
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what is buffered of these."""
         for partition in partitions:

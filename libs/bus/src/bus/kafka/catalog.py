@@ -16,9 +16,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[im
 from bus.errors import LogUnavailable, Permanent, RecordTooLarge
 from bus.kafka.clients import Clients
 from bus.kafka.connection import Connection
-from bus.kafka.records import record_bytes
 from bus.port import TopicSpec
-from bus.record import OutRecord, TopicPartition
+from bus.record import OutRecord, TopicPartition, record_bytes
 
 # Kafka limits a batch, the port a record: room for the framing of both, and for a full batch of
 # small records, whose size the producer sets for all topics alike.

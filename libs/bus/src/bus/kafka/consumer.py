@@ -22,7 +22,7 @@ from bus.errors import Fenced, InstanceFenced, LogUnavailable
 from bus.kafka.buffer import Buffer
 from bus.kafka.connection import Connection
 from bus.kafka.decompression import Unreadable
-from bus.kafka.records import from_kafka, next_records, to_kafka, to_record
+from bus.kafka.records import from_kafka, next_records, position, to_kafka, to_record
 from bus.kafka.static import FencedInstanceIdError
 from bus.kafka.wiring import JOIN_SECONDS, Instance, Subscription
 from bus.port import RebalanceListener
@@ -119,6 +119,12 @@ class KafkaConsumer:
 
     def assignment(self) -> AbstractSet[TopicPartition]:
         return self._owned
+
+    def reached(self) -> Mapping[TopicPartition, int]:
+        if not self._settled:
+            return {}
+        known = {item: at for item, at in self._next.items() if item in self._owned}
+        return {item: at for item, at in known.items() if not self._buffer.holds(item)}
 
     def pause(self, partitions: AbstractSet[TopicPartition]) -> None:
         """As the port says; partitions that have just been revoked are passed over."""
@@ -227,12 +233,23 @@ class KafkaConsumer:
         )
         for partition, raws in found.items():
             self._keep(from_kafka(partition), [to_record(raw) for raw in raws])
+        self._pass_over()
 
     def _keep(self, partition: TopicPartition, records: Sequence[Record]) -> None:
         if records:
             self._buffer.put(partition, records)
             self._next[partition] = records[-1].offset + 1
             self._arrived.set()
+
+    def _pass_over(self) -> None:
+        """Note how far it has read where no record came: past aborted ones, ends of transactions.
+
+        Right after a read only: what one that failed had taken is read again.
+        """
+        for partition in self._owned:
+            at = position(self._client, to_kafka(partition))
+            if at is not None:
+                self._next[partition] = at
 
     def _give_up(self) -> None:
         """For good: joining again would throw out the other, and so on for ever."""

@@ -79,6 +79,10 @@ class KafkaLog:
         await consumer.start()
         return consumer
 
+    async def start_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        self._check_open()
+        return await self._offsets.starts(topic)
+
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         self._check_open()
         return await self._offsets.ends(topic)

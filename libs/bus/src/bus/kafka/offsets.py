@@ -24,13 +24,19 @@ class Offsets:
         self._clients = clients
         self._catalog = catalog
 
+    async def starts(self, topic: str) -> Mapping[TopicPartition, int]:
+        """The offset below which nothing is left, per partition."""
+        partitions = [to_kafka(item) for item in await self._catalog.partitions(topic)]
+        answered = self._connection.answered(f"start offsets of {topic}")
+        async with answered, self._clients.reader() as reader:
+            starts = await reader.beginning_offsets(partitions)
+        return {from_kafka(item): offset for item, offset in starts.items()}
+
     async def ends(self, topic: str) -> Mapping[TopicPartition, int]:
         """The next offset to be written, per partition."""
         partitions = [to_kafka(item) for item in await self._catalog.partitions(topic)]
-        async with (
-            self._connection.answered(f"end offsets of {topic}"),
-            self._clients.reader() as reader,
-        ):
+        answered = self._connection.answered(f"end offsets of {topic}")
+        async with answered, self._clients.reader() as reader:
             ends = await reader.end_offsets(partitions)
         return {from_kafka(item): offset for item, offset in ends.items()}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition as KafkaPartition  # type: ignore[import-untyped]
 
 from bus.kafka.decompression import Unreadable, bound
-from bus.record import UNREADABLE_HEADER, OutRecord, Record, TopicPartition
+from bus.record import UNREADABLE_HEADER, Record, TopicPartition
 
 bound()
 _ASKED = 20
@@ -39,10 +39,16 @@ def from_kafka(partition: KafkaPartition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.partition)
 
 
-def record_bytes(record: OutRecord) -> int:
-    """Bytes of key, value and headers, which is what a topic limits."""
-    headers = sum(len(name.encode()) + len(value) for name, value in record.headers)
-    return len(record.key or b"") + len(record.value or b"") + headers
+def position(client: AIOKafkaConsumer, partition: KafkaPartition) -> int | None:
+    """Where the client reads on in a partition, at once; None: not assigned, or not known yet.
+
+    Its own ``position`` waits until it is known, which takes as long as a broker is away.
+    """
+    assignment = client._subscription.subscription.assignment
+    if assignment is None or partition not in assignment.tps:
+        return None
+    state = assignment.state_value(partition)
+    return state.position if state.has_valid_position else None
 
 
 async def next_records(

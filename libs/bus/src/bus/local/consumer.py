@@ -84,6 +84,13 @@ class LocalConsumer:
     def assignment(self) -> AbstractSet[TopicPartition]:
         return frozenset(self._cursors)
 
+    def reached(self) -> Mapping[TopicPartition, int]:
+        return {
+            partition: cursor.position
+            for partition, cursor in self._cursors.items()
+            if not cursor.held
+        }
+
     def pause(self, partitions: AbstractSet[TopicPartition]) -> None:
         for cursor in self._owned(partitions):
             cursor.paused = True

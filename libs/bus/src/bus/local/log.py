@@ -20,7 +20,7 @@ from bus.local.files import Files, open_files
 from bus.local.group import Group, Offsets
 from bus.local.offsets import Committed
 from bus.local.producer import LocalProducer
-from bus.local.reader import Reader, Span, read_span
+from bus.local.reader import Reader, Span, first_offsets, read_span
 from bus.local.writer import Writer
 from bus.port import RebalanceListener, TopicSpec
 from bus.record import Record, TopicPartition
@@ -113,6 +113,15 @@ class LocalLog:
         )
         await joined.join(consumer)
         return consumer
+
+    async def start_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        found = self._catalog.topic(topic)
+        ends = await self.end_offsets(topic)  # before: what is appended meanwhile lies behind them
+        firsts = await self._reader.run(partial(first_offsets, partition_ids=found.partition_ids))
+        return {
+            partition: ends[partition] if first is None else first
+            for partition, first in zip(found.partitions, firsts, strict=True)
+        }
 
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         self._require_open()

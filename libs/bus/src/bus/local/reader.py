@@ -63,6 +63,19 @@ class Reader:
         self._executor.shutdown()
 
 
+def first_offsets(connection: sqlite3.Connection, partition_ids: Sequence[int]) -> list[int | None]:
+    """Where the first batch of each partition begins; None if it has none."""
+    return [_first_offset(connection, partition_id) for partition_id in partition_ids]
+
+
+def _first_offset(connection: sqlite3.Connection, partition_id: int) -> int | None:
+    span = (position(partition_id, 0), position(partition_id, MAX_OFFSET))
+    row = connection.execute(
+        "SELECT min(position) FROM batch WHERE position BETWEEN ? AND ?", span
+    ).fetchone()
+    return None if row[0] is None else offset_in(row[0])
+
+
 def read_fairly(connection: sqlite3.Connection, spans: Sequence[Span], limit: int) -> None:
     """Fill ``spans`` with up to ``limit`` records together: first a share each, then the rest."""
     share = max(1, limit // len(spans))

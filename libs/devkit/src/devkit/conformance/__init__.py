@@ -8,6 +8,7 @@ import pytest
 pytest.register_assert_rewrite(
     "devkit.conformance.log",
     "devkit.conformance.log_groups",
+    "devkit.conformance.log_offsets",
     "devkit.conformance.log_records",
     "devkit.conformance.polling",
 )

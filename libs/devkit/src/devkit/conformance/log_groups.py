@@ -1,4 +1,4 @@
-"""What a log promises of consumer groups."""
+"""What a log promises of the members of consumer groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
 import pytest
-from bus.errors import BusError, Fenced, LogUnavailable
+from bus.errors import Fenced, LogUnavailable
 from bus.port import Consumer, Log, TopicSpec
 from bus.record import TopicPartition
 
@@ -76,12 +76,7 @@ class Listener:
 
 @pytest.mark.asyncio
 class GroupConformance(TopicFixture):
-    """Membership, offsets and polling."""
-
-    @pytest.fixture
-    def group(self) -> str:
-        """A group nobody has been in."""
-        return unique("group")
+    """Membership and polling."""
 
     async def test_a_late_group_starts_at_the_earliest_record(
         self, log: Log, topic: str, group: str
@@ -298,42 +293,6 @@ class GroupConformance(TopicFixture):
         found = [record for polled in polls for record in polled]
         found += await drain(consumer, 40 - len(found))
         assert len(found) == len(set(positions(found))) == 40
-
-    async def test_commits_count_from_zero_and_per_partition(
-        self, log: Log, topic: str, group: str
-    ) -> None:
-        consumer = await log.consumer(group, [topic])
-        expected = {TopicPartition(topic, number): 0 for number in range(PARTITIONS)}
-        assert await log.committed(group, topic) == expected
-        await send(log, numbered(topic, 20, key=b"one"))
-        (source,) = {record.source for record in await drain(consumer, 20)}
-        for offset in (12, 20, 5):  # backwards too: whoever commits decides
-            await consumer.commit({source: offset})
-            assert await log.committed(group, topic) == expected | {source: offset}
-        assert set((await log.committed(unique("group"), topic)).values()) == {0}
-
-    async def test_reset_moves_a_group_without_members(
-        self, log: Log, topic: str, group: str
-    ) -> None:
-        await send(log, numbered(topic, 20, key=b"one"))
-        consumer = await log.consumer(group, [topic])
-        found = await drain(consumer, 20)
-        await consumer.commit(next_offsets(found))
-        await consumer.close()
-        await log.reset(group, {found[0].source: 15})
-        assert (await log.committed(group, topic))[found[0].source] == 15
-        successor = await log.consumer(group, [topic])
-        assert positions(await drain(successor, 5)) == positions(found[15:])
-
-    async def test_reset_refuses_a_group_with_members(
-        self, log: Log, topic: str, group: str
-    ) -> None:
-        consumer = await log.consumer(group, [topic])
-        async with reading(consumer) as members:
-            await members.until(lambda: len(consumer.assignment()) == PARTITIONS)
-            with pytest.raises(BusError):
-                await log.reset(group, {TopicPartition(topic, 0): 1})
-        assert set((await log.committed(group, topic)).values()) == {0}
 
     async def test_a_poll_on_a_closed_log_says_so(self, log: Log, topic: str, group: str) -> None:
         consumer = await log.consumer(group, [topic])

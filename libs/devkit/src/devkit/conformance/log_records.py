@@ -12,17 +12,18 @@ import pytest
 import pytest_asyncio
 from bus.errors import LogUnavailable, RecordTooLarge
 from bus.port import Log, TopicSpec
-from bus.record import Headers, OutRecord, TopicPartition
+from bus.record import Headers, OutRecord, TopicPartition, record_bytes
 
 from devkit.conformance.polling import numbered, read_all, send, unique, values
 
 PARTITIONS = 4
 DAY = timedelta(days=1)
 LIMIT = 10_000  # bytes
+Expire = Callable[[str], Awaitable[None]]
 
 
 class TopicFixture:
-    """What both halves of the suite start from."""
+    """What all parts of the suite start from."""
 
     @pytest_asyncio.fixture
     async def topic(self, log: Log) -> str:
@@ -30,6 +31,11 @@ class TopicFixture:
         name = unique("conformance")
         await log.create_topics([TopicSpec(name, PARTITIONS, DAY)])
         return name
+
+    @pytest.fixture
+    def group(self) -> str:
+        """A group nobody has been in."""
+        return unique("group")
 
 
 @pytest.mark.asyncio
@@ -120,6 +126,28 @@ class RecordConformance(TopicFixture):
         await producer.send([OutRecord(name, b"k", b"fits")])
         assert values(await read_all(log, name)) == [b"fits"]
 
+    @pytest.mark.parametrize("part", ["key", "value", "headers"])
+    async def test_a_record_may_be_as_large_as_its_topic_says_and_no_larger(
+        self, log: Log, part: str
+    ) -> None:
+        """Counted by ``record_bytes``, without what the log itself adds."""
+        name = unique("conformance")
+        await log.create_topics([TopicSpec(name, 1, DAY, max_record_bytes=LIMIT)])
+        room = bytes(LIMIT - record_bytes(OutRecord(name, b"k", b"v", (("größe", b"h"),))))
+        just, over = (
+            OutRecord(
+                name,
+                b"k" + (filling if part == "key" else b""),
+                b"v" + (filling if part == "value" else b""),
+                (("größe", b"h" + (filling if part == "headers" else b"")),),
+            )
+            for filling in (room, room + b"1")
+        )
+        await send(log, [just])
+        with pytest.raises(RecordTooLarge):
+            await send(log, [over])
+        assert len(await read_all(log, name)) == 1
+
     async def test_concurrent_senders_lose_and_repeat_nothing(self, log: Log, topic: str) -> None:
         producer = await log.producer()
 
@@ -141,6 +169,24 @@ class RecordConformance(TopicFixture):
         ends = await log.end_offsets(topic)
         assert sorted(ends) == every
         assert sorted(ends.values()) == [0, 0, 0, 7]
+
+    async def test_start_offsets_say_what_retention_has_left(
+        self, log: Log, topic: str, expire: Expire
+    ) -> None:
+        every = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        assert await log.start_offsets(topic) == dict.fromkeys(every, 0)
+        await send(log, numbered(topic, 100))
+        assert await log.start_offsets(topic) == dict.fromkeys(every, 0)
+        ends = await log.end_offsets(topic)
+        await expire(topic)
+        assert await log.start_offsets(topic) == await log.end_offsets(topic) == ends
+        await send(log, numbered(topic, 7, key=b"one"))
+        assert await log.start_offsets(topic) == ends
+        assert sum((await log.end_offsets(topic)).values()) == 107
+        for partition in every:
+            found = await log.read(partition, 0, 100)
+            assert len(found) in (0, 7)
+            assert all(record.offset >= ends[partition] for record in found)
 
     @pytest.mark.parametrize(
         ("offset", "limit", "expected"),
