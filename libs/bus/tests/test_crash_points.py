@@ -62,8 +62,8 @@ TIMES = 3
 REFUSED = 99
 
 
-class Crash(BaseException):
-    """The death of the process."""
+class Crash(asyncio.CancelledError):
+    """The death of the process, which nobody reports when the dead task is collected."""
 
 
 def wave(number: int) -> list[OutRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -42,8 +43,8 @@ from runtime.deadline import Deadline
 pytestmark = pytest.mark.usefixtures("quick_loops")
 
 
-class Crash(BaseException):
-    """Stands for the death of the process: nothing in the code catches it."""
+class Crash(asyncio.CancelledError):
+    """The death of the process, which nobody reports when the dead task is collected."""
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ async def test_what_is_told_reaches_the_log_and_what_is_told_there_is_shown(whol
         ],
         True,
     )
-    assert whole.service.serving == {"postgres"}  # without the others it serves on
+    assert whole.service.serving == frozenset({"postgres"})  # without the others it serves on
 
 
 async def _is(whole: Whole, user_id: str, wanted: list[str] | int) -> bool:
