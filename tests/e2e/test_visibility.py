@@ -194,7 +194,7 @@ def test_an_unusable_import_says_what_is_wrong(running: LimelightProcess, tmp_pa
     file.write_text('{"prompt": "x"}\n')
     done = running.run("import", "answers", str(file))
     assert done.returncode == 1
-    assert "line 1: model: Field required" in done.stderr
+    assert f"{file}:1: model: Field required" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from bus.codec import Delivered, decode
 from bus.local import LocalLog
+from bus.outbox import HEADER_BYTES
 from bus.record import Record
 from contracts.envelope import from_headers
 from contracts.events.base import Event
@@ -144,7 +145,7 @@ async def test_an_answer_that_no_event_can_carry_is_a_failure_that_is_told(log: 
     event = await ended(executing, delivered(FED[0]))
     assert event.failure is not None
     assert event.failure.kind == "answer-too-large"
-    assert str(COMPLETION_FINISHED.max_record_bytes - 4096) in event.failure.message
+    assert str(COMPLETION_FINISHED.max_record_bytes - HEADER_BYTES) in event.failure.message
     assert event.cost is not None  # it was paid for
     assert event.cost.usd
 
