@@ -35,6 +35,7 @@ from devkit.servers.kafka import KafkaServer
 pytestmark = pytest.mark.xdist_group("kafka")  # one broker at a time
 DAY = timedelta(days=1)
 HEALTH, PATIENCE = "bus.kafka.log._HEALTH_SECONDS", 30.0
+PATIENCE = 60.0  # of one that only a slow machine makes wait
 SHORT = 3.0  # seconds a log waits for a broker that is away
 _CONNECT = """
 from bus.kafka import KafkaLog
@@ -58,7 +59,7 @@ asyncio.run(join())
 
 @pytest_asyncio.fixture
 async def log(server: KafkaServer) -> AsyncIterator[KafkaLog]:
-    opened = KafkaLog(server.bootstrap_servers)
+    opened = KafkaLog(server.bootstrap_servers, timeout=PATIENCE)
     yield opened
     await opened.close()
 
@@ -91,7 +92,7 @@ class TestKafkaLog(LogConformance):
         opened: list[KafkaLog] = []
 
         async def another() -> Log:
-            opened.append(KafkaLog(server.bootstrap_servers))
+            opened.append(KafkaLog(server.bootstrap_servers, timeout=PATIENCE))
             return opened[-1]
 
         yield another
@@ -307,6 +308,20 @@ async def _limit_batches(server: KafkaServer, topic: str, limit: int) -> None:
     settings = {"max.message.bytes": str(limit)}
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, settings)])
     await admin.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("claimed", [1_000, 4_000_000_000_000])
+async def test_the_time_of_a_record_is_that_of_its_append(
+    server: KafkaServer, log: KafkaLog, topic: str, claimed: int
+) -> None:
+    before = time.time() * 1000 - 1000  # by the clock of the same machine
+    producer = AIOKafkaProducer(bootstrap_servers=server.bootstrap_servers)
+    await producer.start()
+    await producer.send_and_wait(topic, b"v", timestamp_ms=claimed)
+    await producer.stop()
+    (record,) = await read_all(log, topic)
+    assert before < record.timestamp_ms < time.time() * 1000 + 1000
 
 
 @pytest.mark.asyncio
