@@ -121,6 +121,12 @@ class Outside:
         assert self._producer.flush(60) == 0
         assert failures == []
 
+    def told(self, record: OutRecord, *, aborted: bool = False) -> None:
+        """In a transaction of its own."""
+        self.begin()
+        self.send(record)
+        self.abort() if aborted else self.commit()
+
     def commit(self) -> None:
         self._producer.commit_transaction(60)
 
@@ -148,16 +154,12 @@ async def test_the_end_of_a_transaction_is_no_lag(server: KafkaServer, log: Kafk
     bench, outside = Bench(), await asyncio.to_thread(Outside, server, transactions=True)
     begun = (await log.end_offsets(PLACED.name))[place_of("a")]
     async with working(log, bench, GROUP):
-        outside.begin()
-        await asyncio.to_thread(outside.send, order("a", 1))
-        await asyncio.to_thread(outside.commit)
+        await asyncio.to_thread(outside.told, order("a", 1))
         await ended(log, begun + 2)
         await caught_up(log, GROUP)
         assert bench.booked == [1]
 
-        outside.begin()
-        await asyncio.to_thread(outside.send, order("a", 2))
-        await asyncio.to_thread(outside.abort)
+        await asyncio.to_thread(outside.told, order("a", 2), aborted=True)
         await ended(log, begun + 4)
         await caught_up(log, GROUP)
         assert bench.booked == [1]
@@ -181,9 +183,7 @@ async def test_nothing_is_passed_over_behind_a_record_that_waits(
     begun = (await log.end_offsets(PLACED.name))[place_of("a")]
     async with working(log, bench, GROUP):
         for number in (5, 6, 7):
-            outside.begin()
-            await asyncio.to_thread(outside.send, order("a", number))
-            await asyncio.to_thread(outside.commit)
+            await asyncio.to_thread(outside.told, order("a", number))
         await ended(log, begun + 6)
 
         async def first_is_done() -> bool:

@@ -17,6 +17,7 @@ from bus.record import UNREADABLE_HEADER, Record
 
 SHOWN_PROBLEMS = 5
 SHOWN_CHARS = 80
+_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MODELS = "docs/events.md"
 _STRUCTURED = b"application/cloudevents"
 
@@ -52,6 +53,13 @@ class Delivered(Generic[E_co]):
     def tenant_id(self) -> str:
         """Whose event it is."""
         return self.envelope.tenant_id
+
+    def taken_in(self, now: datetime) -> datetime:
+        """When it was told, but neither before 1970 nor after now: a producer may claim any time.
+
+        One that is ahead would be newer than a forgetting that comes after it.
+        """
+        return min(max(self.envelope.time, _UNIX), now)
 
     def emit(self, topic: Topic[E], event: E) -> Emit:
         """An event caused by this one, in the same tenant, correlation and trace."""

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import structlog
 from opentelemetry import trace
@@ -24,8 +24,8 @@ _SECRET_NAME = re.compile(r"(api_?key|authorization|password|secret|token)$", re
 _SECRET_VALUE = re.compile(r"\b(sk-|lk_|Bearer )[A-Za-z0-9_\-]{8,}|://[^:/@\s]*:[^@/\s]+@")
 
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-STYLES = ("json", "console")
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+Style = Literal["json", "console"]
 
 
 def configure(service: str, level: str = "INFO", style: str = "json") -> None:
@@ -34,8 +34,8 @@ def configure(service: str, level: str = "INFO", style: str = "json") -> None:
     Raises:
         ValueError: there is no such level or style; says which variable to set to what.
     """
-    level = _one_of(LEVELS, level.upper(), "LIMELIGHT_LOG_LEVEL")
-    style = _one_of(STYLES, style.lower(), "LIMELIGHT_LOG_FORMAT")
+    level = _one_of(get_args(Level), level.upper(), "LIMELIGHT_LOG_LEVEL")
+    style = _one_of(get_args(Style), style.lower(), "LIMELIGHT_LOG_FORMAT")
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

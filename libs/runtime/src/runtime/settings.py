@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from runtime.logging import Level, Style
+
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-Format = Literal["json", "console"]
 TLS_SCHEME = "kafka+ssl"
 _TLS_FIELDS = ("log_ca_file", "log_cert_file", "log_key_file")
 _SASL_FIELDS = ("log_sasl_mechanism", "log_username", "log_password")
@@ -78,7 +78,7 @@ class ServiceSettings(BaseSettings):
     log_level: Annotated[Level, BeforeValidator(_upper)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL"
     )
-    log_format: Annotated[Format, BeforeValidator(_lower)] = Field(
+    log_format: Annotated[Style, BeforeValidator(_lower)] = Field(
         default="json", description="json, or console for people"
     )
     otlp_endpoint: str | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -24,7 +24,6 @@ from embedding.domain.rules import message_uuid, said_at
 from embedding.domain.states import UserState
 from embedding.domain.surroundings import Embedded
 
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST = 2**63 - 1
 """The largest number that every lake holds; a file may claim to have more lines."""
 NUL, REPLACEMENT = "\x00", "\ufffd"
@@ -46,8 +45,6 @@ def user_of(item: Heard) -> UserKey:
 def _message(
     item: Heard, user: UserKey, said: events.ConversationMessage, name: str, now: datetime
 ) -> Message:
-    # A producer outside may claim any time; one ahead would be newer than a later forgetting.
-    heard_at = min(max(item.envelope.time, _UNIX), now)
     return Message(
         id=message_uuid(user, item.event.conversation_id, name),
         user=user,
@@ -57,7 +54,7 @@ def _message(
         text=storable(said.text),
         sent_at=said.sent_at,
         said_at=said_at(said.sent_at, now),
-        heard_at=heard_at,
+        heard_at=item.taken_in(now),
         lineage=_lineage(item),
     )
 

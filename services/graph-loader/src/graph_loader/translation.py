@@ -94,7 +94,7 @@ def engagement(item: Delivered[EngagementRecorded], now: datetime) -> Engagement
         campaign_id=event.campaign_id,
         kind=_KINDS[event.kind],
         at=micros(min(event.happened_at, now)),
-        taken_at=_taken_at(item, now),
+        taken_at=micros(item.taken_in(now)),
     )
 
 
@@ -102,19 +102,11 @@ def conversation(item: Delivered[ConversationRecorded], now: datetime) -> Conver
     """Where a conversation came from."""
     line = item.event.line_of
     return Conversation(
-        taken_at=_taken_at(item, now),
+        taken_at=micros(item.taken_in(now)),
         event_id=item.envelope.id,
         file="" if line is None else line.file,
         line=0 if line is None else min(line.line, _MOST),
     )
-
-
-def _taken_at(item: Delivered[EngagementRecorded | ConversationRecorded], now: datetime) -> int:
-    """When an event was taken in. A producer outside may claim any time.
-
-    One that is ahead would be newer than a forgetting that comes after it.
-    """
-    return micros(min(max(item.envelope.time, _EPOCH), now))
 
 
 def campaign(event: CampaignChanged) -> Campaign:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
 
 from bus.codec import Delivered
@@ -35,7 +35,6 @@ from recommender.recommending import NewList, NewPopular
 POPULAR_LIST = "popular"
 _path = attrgetter(*Path._fields)
 _weight = itemgetter(Path._fields.index("weight"))
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def affinity(event: AffinityChanged, policy: Policy) -> Affinity:
@@ -66,7 +65,7 @@ def engagement(item: Delivered[EngagementRecorded], now: datetime) -> Engagement
         campaign_id=event.campaign_id,
         kind=Kind(event.kind),
         at=min(event.happened_at, now),
-        taken_at=min(max(item.envelope.time, _UNIX), now),
+        taken_at=item.taken_in(now),
     )
 
 

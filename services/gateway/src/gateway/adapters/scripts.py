@@ -56,7 +56,7 @@ return 1
 
 NOTE_CAMPAIGN = r"""
 -- KEYS: versions and entries by id, entries by time, the same as a row, users the campaign excludes
--- ARGV: id, version, when it is not to be shown ('': nothing keeps it), most entries,
+-- ARGV: id, version, when it is shown and its id ('': at any time), most entries,
 --       prefix of users' rows, channel, users that it excludes
 local id, version, entry, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local known = redis.call('HGET', KEYS[1], id) or ''

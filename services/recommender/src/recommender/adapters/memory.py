@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from runtime.clock import Clock
 
@@ -24,6 +24,7 @@ from recommender.adapters.memory_state import (
     plan,
     user_of,
 )
+from recommender.adapters.redis_coding import micros
 from recommender.domain.catalog import Catalog
 from recommender.domain.models import (
     Affinity,
@@ -52,7 +53,6 @@ from recommender.domain.tallies import Tally, counted
 from recommender.domain.vectors import direction
 
 LEASE = timedelta(seconds=10)
-_UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStore:
@@ -232,7 +232,7 @@ class MemoryStore:
         return sorted((key for key, at in queue.items() if at <= now), key=lambda key: queue[key])
 
     def _later(self, previous: int) -> int:
-        return max(previous + 1, (self._clock.now() - _UNIX) // timedelta(microseconds=1))
+        return max(previous + 1, micros(self._clock.now()))
 
     def _touch(self, listed: Listed) -> int:
         listed.revision = self._later(listed.revision)
@@ -328,7 +328,7 @@ class MemoryStore:
         if known is not None and known.at >= at:
             return known.version
         old = user_of(tenant, user_id)
-        last = max(old.version, (at - _UNIX) // timedelta(microseconds=1))
+        last = max(old.version, micros(at))
         version, revision = self._later(last), self._later(old.revision)
         astray = old.astray if old.unpublished is None else self._clock.now() + ON_ITS_WAY
         owed = (known.owed if known else 0) + (astray is not None)
