@@ -27,6 +27,7 @@ from contracts.topics import (
     ENGAGEMENT_RECORDED,
     SEARCH_ANSWERED,
     SEARCH_REQUESTED,
+    TENANT_CHANGED,
     TOPICS,
     USER_FORGOTTEN,
     Topic,
@@ -192,6 +193,10 @@ async def test_the_forgotten_are_shown_nothing_of_theirs(whole: Whole) -> None:
 
 
 async def test_a_tenant_sees_what_was_refused_of_its_events(whole: Whole) -> None:
+    async def announced() -> bool:
+        return bool(await whole.written(TENANT_CHANGED))
+
+    await soon(announced)  # what is refused of a tenant before is nobody's
     producer = await whole.log.producer()
     for body in (b'{"tenant_id": "demo"}', b'{"tenant_id": "no-such-tenant"}', b"no json"):
         await producer.send([OutRecord(ANSWER_CAPTURED.name, b"k", body)])
